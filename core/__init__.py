@@ -1,0 +1,40 @@
+"""Backward Lens: language-model gradients, read in the model's own vocabulary.
+
+After Katz, Belinkov, Geva and Wolf, "Backward Lens: Projecting Language Model Gradients into the
+Vocabulary Space" (EMNLP 2024). Works from a plain Python shell:
+
+    from core import backward_lens, load_model, trace
+
+    model = load_model("tiny-gpt2")
+    backward_lens(trace(model, "Obama grew up in", "Paris"))
+"""
+
+from core.catalog import CATALOG, ModelCard, download_model, is_on_this_machine
+from core.errors import BackwardLensError, ModelError, PromptError
+from core.lens import backward_lens, forward_lens, vjp_norms
+from core.loading import load_model
+from core.model import LanguageModel
+from core.rank import gradient_rank, rank_curve
+from core.tokens import Target
+from core.trace import Factors, Trace, trace
+
+__all__ = [
+    "CATALOG",
+    "BackwardLensError",
+    "Factors",
+    "LanguageModel",
+    "ModelCard",
+    "ModelError",
+    "PromptError",
+    "Target",
+    "Trace",
+    "backward_lens",
+    "download_model",
+    "forward_lens",
+    "gradient_rank",
+    "is_on_this_machine",
+    "load_model",
+    "rank_curve",
+    "trace",
+    "vjp_norms",
+]

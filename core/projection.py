@@ -1,0 +1,124 @@
+"""Projecting many vectors into the vocabulary at once: the logit lens LL(v) = softmax(ln_f(v) D).
+
+All vectors of a request go through D in a few large matrix products. A chunk of float32 logits is
+at most LOGIT_BYTES; probabilities need a second array of that size, so that a request of any
+length adds at most 2 x LOGIT_BYTES (64 MB) to the model's memory, and at least two rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from core.model import LanguageModel
+
+LOGIT_BYTES = 32 * 2**20
+BLOCK = 64  # vocabulary entries that share one maximum in the search for the top k
+UPCAST_ROWS = 4096  # rows of a half-precision D that are turned into float32 at a time
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Rows in the order of the projected vectors; every tensor is on the CPU."""
+
+    top_ids: Tensor  # (row, top_k), most probable first
+    top_probabilities: Tensor  # (row, top_k), empty unless asked for
+    bottom_ids: Tensor  # (row, top_k), least probable first, empty unless asked for
+    ranks: Tensor  # (row, len(rank_of)): how many tokens score strictly higher; 0 is best
+    probabilities: Tensor  # (row, len(rank_of)), empty unless asked for
+    entropy: Tensor  # (row,) in nats, empty unless asked for
+
+
+def project(
+    model: LanguageModel,
+    vectors: Tensor,
+    *,
+    top_k: int,
+    rank_of: tuple[int, ...] = (),
+    bottoms: bool = False,
+    probabilities: bool = False,
+    normalize: bool = False,
+) -> Projection:
+    """Read vectors (row, d_model) through the model's final norm and decoding matrix.
+
+    Ranks are taken on logits, since probabilities underflow to false ties. `normalize` divides
+    each vector by its L2 norm first (appendix H).
+    """
+    rows = max(2, LOGIT_BYTES // (4 * model.vocabulary_size))
+    with torch.no_grad():
+        parts = []
+        for chunk in vectors.split(rows):
+            chunk = chunk.float()
+            if normalize:
+                norms = chunk.norm(dim=-1, keepdim=True)
+                chunk = chunk / norms.clamp_min(torch.finfo(torch.float32).tiny)
+            logits = unembed(model, chunk)
+            parts.append(read_logits(logits, top_k, rank_of, bottoms, probabilities))
+    columns = [torch.cat([part[i] for part in parts]).cpu() for i in range(6)]
+    return Projection(*columns)
+
+
+def unembed(model: LanguageModel, vectors: Tensor) -> Tensor:
+    """ln_f(v) D in float32: (row, d_model) -> (row, vocabulary)."""
+    states = model.normalize_final(vectors)
+    weight = model.unembedding.weight
+    states = states.to(weight.device)
+    if weight.dtype == torch.float32:
+        return states @ weight.mT
+    logits = torch.empty(len(states), len(weight), device=weight.device)
+    for start in range(0, len(weight), UPCAST_ROWS):
+        rows = weight[start : start + UPCAST_ROWS].float()
+        torch.mm(states, rows.mT, out=logits[:, start : start + UPCAST_ROWS])
+    return logits
+
+
+def read_logits(
+    logits: Tensor, top_k: int, rank_of: tuple[int, ...], bottoms: bool, probabilities: bool
+) -> tuple[Tensor, ...]:
+    """The six tensors of a Projection for one chunk; `logits` is used up."""
+    top, top_ids = extremes(logits, top_k)
+    bottom_ids = extremes(logits, top_k, largest=False)[1] if bottoms else top_ids[:, :0]
+    own = logits[:, list(rank_of)]  # (row, len(rank_of))
+    ranks = torch.stack(
+        [(logits > own[:, [i]]).sum(-1) for i in range(len(rank_of))], -1
+    ) if rank_of else top_ids[:, :0]
+    if not probabilities:
+        nothing = top[:, :0]
+        return top_ids, nothing, bottom_ids, ranks, nothing, top[:0, 0]
+    peak = top[:, :1].clone()
+    shifted = logits.sub_(peak)
+    weights = shifted.exp()
+    total = weights.sum(-1, keepdim=True)
+    mean = torch.bmm(weights[:, None], shifted[:, :, None])[:, :, 0] / total
+    entropy = (total.log() - mean)[:, 0]
+    return (
+        top_ids,
+        (top - peak).exp() / total,
+        bottom_ids,
+        ranks,
+        (own - peak).exp() / total,
+        entropy,
+    )
+
+
+def extremes(logits: Tensor, k: int, *, largest: bool = True) -> tuple[Tensor, Tensor]:
+    """The k most extreme values of each row and their ids, most extreme first.
+
+    The k largest values all lie in the k blocks with the largest maxima, so that only those blocks
+    are searched: one pass over the row instead of a partial sort of it.
+    """
+    rows, vocabulary = logits.shape
+    k = min(k, vocabulary)
+    blocks = vocabulary // BLOCK
+    if blocks <= k:
+        return logits.topk(k, largest=largest)
+    blocked = logits[:, : blocks * BLOCK].unflatten(1, (blocks, BLOCK))
+    summary = blocked.amax(-1) if largest else blocked.amin(-1)
+    chosen = summary.topk(k, largest=largest).indices  # (row, k)
+    ids = (chosen[:, :, None] * BLOCK + torch.arange(BLOCK, device=logits.device)).flatten(1)
+    rest = torch.arange(blocks * BLOCK, vocabulary, device=logits.device).expand(rows, -1)
+    ids = torch.cat([ids, rest], 1)
+    values, places = logits.gather(1, ids).topk(k, largest=largest)
+    return values, ids.gather(1, places)

@@ -1,0 +1,137 @@
+"""One forward and one backward pass: the inputs and VJPs from which every picture is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from core.architectures import MATRICES
+from core.capture import capture
+from core.errors import ModelError, PromptError
+from core.model import LanguageModel
+from core.tokens import Target
+
+
+@dataclass(frozen=True)
+class Factors:
+    """The gradient of one matrix in every layer, as factors: dL/dW = sum_i x_i^T delta_i (eq. 8)."""
+
+    x: Tensor  # (layer, token, d_in)
+    delta: Tensor  # (layer, token, d_out), the VJP of the matrix's output
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one prompt and one target teach a model. Immutable; tensors are on the model's device.
+
+    L = -log p(target's first token | prompt), in nats, read at the last prompt position.
+    """
+
+    model: LanguageModel
+    prompt: str
+    target: Target
+    subject: str | None
+    ids: tuple[int, ...]
+    tokens: tuple[str, ...]
+    factors: MappingProxyType[str, Factors]  # by matrix name
+    logits: Tensor  # (vocabulary,) after the last prompt token, float32
+    loss: float
+    answer_id: int
+
+    @property
+    def answer(self) -> str:
+        """The token that the model itself finds most probable after the prompt."""
+        return self.model.token_text(self.answer_id)
+
+    @property
+    def prompt_length(self) -> int:
+        """Number of prompt tokens, BOS included."""
+        return len(self.ids)
+
+    def matrix(self, name: str) -> Factors:
+        """The factors of a matrix; raises PromptError with the names that this model has."""
+        if name not in self.factors:
+            names = ", ".join(self.factors)
+            raise PromptError(f"This model has no matrix {name!r}. Choose one of: {names}.")
+        return self.factors[name]
+
+
+def trace(
+    model: LanguageModel, prompt: str, target: str, *, subject: str | None = None
+) -> Trace:
+    """Run `prompt` forward and the loss of `target` backward, once (eq. 8).
+
+    Gradients flow to activations only: parameters are frozen, and the matrices' gradients stay in
+    factors. Raises PromptError if the prompt or target is empty or too long, or if `subject` is
+    not a part of the prompt; ModelError if the model's output is not a number.
+    """
+    ids, goal = model.encode(prompt), model.target(prompt, target)
+    if subject is not None and subject not in prompt:
+        raise PromptError(f"The subject {subject!r} is not in the prompt. Copy it from there.")
+    names = tuple(m for m in MATRICES if m == "block" or m in model.matrices)
+    with model.lock, torch.inference_mode(False), torch.enable_grad():
+        with capture(model, names) as activations:
+            hidden = model.read(model.embed(ids).requires_grad_())
+        logits = model.unembedding(hidden[0, -1]).float()
+        check_numbers(logits)
+        wanted = torch.tensor(goal.id, device=logits.device)
+        loss = torch.nn.functional.cross_entropy(logits, wanted)
+        outputs = [z for site in activations.values() for z in site.outputs]
+        gradients = iter(torch.autograd.grad(loss, outputs))
+        factors, inputs = {}, {}
+        for name in names:
+            layers = [activations[name, layer] for layer in range(model.n_layers)]
+            key = layers[0].x.data_ptr()  # matrices that read the same input share its stack
+            if key not in inputs:
+                inputs[key] = stack([site.x for site in layers])
+            delta = stack([torch.cat([next(gradients) for _ in s.outputs], -1) for s in layers])
+            factors[name] = Factors(inputs[key], delta)
+        model.remember_residual(
+            ids, stack([activations["block", i].outputs[0] for i in range(model.n_layers)])
+        )
+    return Trace(
+        model=model,
+        prompt=prompt,
+        target=goal,
+        subject=subject,
+        ids=ids,
+        tokens=tuple(model.token_text(i) for i in ids),
+        factors=MappingProxyType(factors),
+        logits=logits.detach(),
+        loss=loss.item(),
+        answer_id=int(logits.argmax()),
+    )
+
+
+def residual_stream(model: LanguageModel, ids: tuple[int, ...]) -> Tensor:
+    """The residual stream after each block: (layer, token, d_model). One forward pass, or none
+    if the prompt was traced a moment ago."""
+    with model.lock, torch.inference_mode(False), torch.no_grad():
+        residual = model.remembered_residual(ids)
+        if residual is None:
+            with capture(model, ("block",)) as activations:
+                hidden = model.read(model.embed(ids))
+            check_numbers(hidden)
+            layers = range(model.n_layers)
+            residual = stack([activations["block", layer].outputs[0] for layer in layers])
+            model.remember_residual(ids, residual)
+    return residual
+
+
+def stack(rows: list[Tensor]) -> Tensor:
+    """(1, token, width) of each layer -> (layer, token, width), without its history.
+
+    Layers of a model that is spread over several devices come together on the first one.
+    """
+    return torch.stack([row.detach()[0].to(rows[0].device) for row in rows])
+
+
+def check_numbers(values: Tensor) -> None:
+    if not torch.isfinite(values).all():
+        raise ModelError(
+            "The model's output is not a number. Its weights are damaged, or too large for this "
+            "precision: download the model again, or load it with dtype float32."
+        )
