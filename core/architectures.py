@@ -18,7 +18,7 @@ from core.errors import ModelError
 MATRICES = ("attn_in", "attn_out", "ff1", "gate", "ff2", "block")
 
 # Matrices whose output is added to the residual stream: their VJPs have its width, d_model.
-# The others read the residual stream, so that it is their input x that has this width (section 4.2).
+# The others read the residual stream: it is their input x that has this width (section 4.2).
 WRITES_TO_RESIDUAL = frozenset({"attn_out", "ff2", "block"})
 
 

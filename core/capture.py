@@ -22,9 +22,7 @@ class Activation:
 
 
 @contextmanager
-def capture(
-    model: LanguageModel, matrices: tuple[str, ...]
-) -> Iterator[dict[Site, Activation]]:
+def capture(model: LanguageModel, matrices: tuple[str, ...]) -> Iterator[dict[Site, Activation]]:
     """Collect the activations of `matrices` in every layer while the block runs.
 
     Hold `model.lock` around it: hooks see every thread's forward passes.
@@ -35,7 +33,9 @@ def capture(
     def record(module: nn.Module, inputs: tuple, output: Tensor | tuple) -> None:
         seen[module] = (inputs[0], output if isinstance(output, Tensor) else output[0])
 
-    sites = {(m, layer): model.modules(m, layer) for m in matrices for layer in range(model.n_layers)}
+    sites = {
+        (m, layer): model.modules(m, layer) for m in matrices for layer in range(model.n_layers)
+    }
     hooks = [module.register_forward_hook(record) for group in sites.values() for module in group]
     try:
         yield activations

@@ -92,9 +92,7 @@ def is_on_this_machine(name: str) -> bool:
     return local_folder(name) is not None
 
 
-def download_model(
-    name: str, *, on_progress: Callable[[int, int], None] | None = None
-) -> Path:
+def download_model(name: str, *, on_progress: Callable[[int, int], None] | None = None) -> Path:
     """Fetch a model from the Hugging Face hub into HF_HOME; returns its folder.
 
     `on_progress(done, all)` is called with bytes as they arrive; an exception that it raises ends

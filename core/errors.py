@@ -9,5 +9,9 @@ class ModelError(BackwardLensError):
     """A model cannot be found, downloaded, loaded or used."""
 
 
+class Cancelled(Exception):  # noqa: N818 - a request, not a fault
+    """Raised by a progress callback to end the work that reports to it."""
+
+
 class PromptError(BackwardLensError):
     """A prompt, target, subject or layer does not fit the model or the method."""

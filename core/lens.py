@@ -33,9 +33,7 @@ def forward_lens(
     goal = model.target(prompt, target) if target is not None else None
     wanted = (goal.id,) if goal else ()
     residual = residual_stream(model, ids)
-    seen = project(
-        model, residual.flatten(0, 1), top_k=top_k, rank_of=wanted, probabilities=True
-    )
+    seen = project(model, residual.flatten(0, 1), top_k=top_k, rank_of=wanted, probabilities=True)
     table = cells(model, ids, len(residual))
     table["top_tokens"] = token_lists(model, seen.top_ids)
     table["top_probabilities"] = seen.top_probabilities.tolist()

@@ -81,9 +81,11 @@ def read_logits(
     top, top_ids = extremes(logits, top_k)
     bottom_ids = extremes(logits, top_k, largest=False)[1] if bottoms else top_ids[:, :0]
     own = logits[:, list(rank_of)]  # (row, len(rank_of))
-    ranks = torch.stack(
-        [(logits > own[:, [i]]).sum(-1) for i in range(len(rank_of))], -1
-    ) if rank_of else top_ids[:, :0]
+    ranks = (
+        torch.stack([(logits > own[:, [i]]).sum(-1) for i in range(len(rank_of))], -1)
+        if rank_of
+        else top_ids[:, :0]
+    )
     if not probabilities:
         nothing = top[:, :0]
         return top_ids, nothing, bottom_ids, ranks, nothing, top[:0, 0]

@@ -7,8 +7,6 @@ small (token, token) product in brackets. G itself is never built.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pandas as pd
 import torch
 from torch import Tensor
@@ -40,19 +38,13 @@ def gradient_rank(trace: Trace) -> pd.DataFrame:
     return table
 
 
-def rank_curve(
-    model: LanguageModel,
-    prompt: str,
-    target: str,
-    *,
-    on_step: Callable[[int, int], None] | None = None,
-) -> pd.DataFrame:
+def rank_curve(model: LanguageModel, prompt: str, target: str) -> pd.DataFrame:
     """The rank of each gradient for every prefix of the prompt; the target stays.
 
     Columns: prompt_length (1 ... n tokens, BOS included), layer, matrix, rank. Prefixes run in
     batches. A prefix's activations are those of the whole prompt at the same positions, because
     the model is causal: a batch needs no padding, only another position for its loss, and later
-    positions get a gradient of exactly zero. `on_step(done, all)` is called after each batch.
+    positions get a gradient of exactly zero.
     """
     ids, goal = model.encode(prompt), model.target(prompt, target)
     n, rows = len(ids), []
@@ -65,8 +57,6 @@ def rank_curve(
                     {"prompt_length": first + i, "layer": layer, "matrix": matrix, "rank": rank}
                     for i, rank in enumerate(values.tolist())
                 ]
-        if on_step:
-            on_step(last, n)
     table = pd.DataFrame(rows).sort_values(["prompt_length", "matrix", "layer"], ignore_index=True)
     table.attrs["note"] = goal.note
     return table
@@ -87,7 +77,7 @@ def factor_rank(x: Tensor, delta: Tensor) -> Tensor:
 
 
 def triangle(vectors: Tensor) -> Tensor:
-    """R of V^T = QR, in float64 on the CPU: (..., token, width) -> (..., min(token, width), token)."""
+    """R of V^T = QR in float64: (..., token, width) -> (..., min(token, width), token), on the CPU."""
     return torch.linalg.qr(vectors.to("cpu", torch.float64).mT, mode="r").R
 
 
@@ -114,7 +104,7 @@ def prefix_ranks(
     first: int,
     matrices: tuple[str, ...],
 ) -> dict[str, list[Tensor]]:
-    """Ranks for the prefixes of length first ... len(ids): matrix -> one tensor (prefix,) a layer."""
+    """Ranks for the prefixes of length first ... len(ids): matrix -> a tensor (prefix,) a layer."""
     lengths = torch.arange(first, len(ids) + 1)
     with model.lock, torch.inference_mode(False), torch.enable_grad():
         embeddings = model.embed(ids).expand(len(lengths), -1, -1).contiguous()

@@ -99,9 +99,7 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, limit: int) -
     return ids
 
 
-def encode_target(
-    tokenizer: PreTrainedTokenizerBase, prompt: str, typed: str
-) -> tuple[int, ...]:
+def encode_target(tokenizer: PreTrainedTokenizerBase, prompt: str, typed: str) -> tuple[int, ...]:
     """Token ids of the target as they follow the prompt: ids(prompt + target) less ids(prompt).
 
     One leading space is added if there is none. Llama would otherwise put a second BOS, or a lone

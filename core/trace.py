@@ -17,7 +17,7 @@ from core.tokens import Target
 
 @dataclass(frozen=True)
 class Factors:
-    """The gradient of one matrix in every layer, as factors: dL/dW = sum_i x_i^T delta_i (eq. 8)."""
+    """The gradient of one matrix in every layer: dL/dW = sum_i x_i^T delta_i (eq. 8)."""
 
     x: Tensor  # (layer, token, d_in)
     delta: Tensor  # (layer, token, d_out), the VJP of the matrix's output
@@ -59,9 +59,7 @@ class Trace:
         return self.factors[name]
 
 
-def trace(
-    model: LanguageModel, prompt: str, target: str, *, subject: str | None = None
-) -> Trace:
+def trace(model: LanguageModel, prompt: str, target: str, *, subject: str | None = None) -> Trace:
     """Run `prompt` forward and the loss of `target` backward, once (eq. 8).
 
     Gradients flow to activations only: parameters are frozen, and the matrices' gradients stay in

@@ -1,4 +1,4 @@
-"""Small tokenizers in the manner of GPT-2 (byte-level) and of Llama 2 (word-start marks, byte fallback).
+"""Small tokenizers in the manner of GPT-2 (byte-level) and Llama 2 (word marks, byte fallback).
 
 Objects and example targets must be single tokens: they enter the training text so often that
 byte-pair encoding merges each of them whole before anything else.
@@ -9,8 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from tokenizers import trainers
+from tokenizers import (
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from transformers import PreTrainedTokenizerFast
 
 VOCABULARY_SIZE = 4096
@@ -46,9 +54,7 @@ def word_start_marks(text: list[str]) -> PreTrainedTokenizerFast:
             pre_tokenizers.Split(Regex(rf"[^\p{{L}}\p{{N}}{MARK}]"), behavior="isolated"),
         ]
     )
-    normalizer = normalizers.Sequence(
-        [normalizers.Prepend(MARK), normalizers.Replace(" ", MARK)]
-    )
+    normalizer = normalizers.Sequence([normalizers.Prepend(MARK), normalizers.Replace(" ", MARK)])
     special = ["<unk>", "<s>", "</s>"]
     byte_tokens = [f"<0x{byte:02X}>" for byte in range(256)]
     draft = Tokenizer(models.BPE(unk_token="<unk>"))

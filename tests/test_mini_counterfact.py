@@ -61,10 +61,12 @@ def test_the_records_have_the_fields_of_counterfact(records):
         rewrite = record["requested_rewrite"]
         assert set(rewrite) == {"prompt", "relation_id", "target_new", "target_true", "subject"}
         for text in (rewrite["prompt"], rewrite["relation_id"], rewrite["subject"]):
-            assert isinstance(text, str) and text
+            assert isinstance(text, str)
+            assert text
         for target in (rewrite["target_new"], rewrite["target_true"]):
             assert set(target) == {"str", "id"}
-            assert target["str"] and target["str"] == target["str"].strip()
+            assert target["str"]
+            assert target["str"] == target["str"].strip()
             assert target["id"] == slug(target["str"])
 
 

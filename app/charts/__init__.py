@@ -1,0 +1,1 @@
+"""Chart builders: a DataFrame in, an Altair chart out; no Streamlit inside."""

@@ -1,0 +1,190 @@
+"""Line charts over layers and prompt lengths."""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+
+from app.charts.palette import ACCENT, INK, LINES, QUIET
+from app.words import shortened, visible
+
+MATRIX_TITLES = {"ff1": "FF1", "gate": "FF1's gate", "ff2": "FF2"}
+DIRECT_LABELS = 8  # more lines than this get a legend instead of labels at their ends
+
+
+def rank_by_length(curve: pd.DataFrame, layers: list[int], *, dark: bool) -> alt.Chart:
+    """Gradient rank against prompt length, a line a layer, a panel a matrix, with the diagonal.
+
+    curve: prompt_length, layer, matrix, rank. Lines that lie on each other are drawn ever
+    thinner, so that each can be seen.
+    """
+    last_layer = curve["layer"].max()
+    data = curve[curve["layer"].isin(layers)].copy()
+    data["Matrix"] = data["matrix"].map(MATRIX_TITLES)
+    data["Layer"] = data["layer"].map(lambda i: f"{i} (last)" if i == last_layer else str(i))
+    order = [f"{i} (last)" if i == last_layer else str(i) for i in layers]
+    widths = [2.5 + 1.9 * (len(order) - 1 - i) for i in range(len(order))]
+    colours = [LINES[dark][i % len(LINES[dark])] for i in range(len(order))]
+    colours = [
+        ACCENT[dark] if name.endswith("(last)") else c
+        for name, c in zip(order, colours, strict=True)
+    ]
+    n = int(curve["prompt_length"].max())
+    x = alt.X(
+        "prompt_length:Q",
+        title="Prompt length (tokens)",
+        scale=alt.Scale(domain=[1, max(n, 2)], nice=False),
+        axis=alt.Axis(format="d", tickMinStep=1),
+    )
+    y = alt.Y(
+        "rank:Q",
+        title="Rank of the gradient",
+        scale=alt.Scale(domain=[0, n + 0.5], nice=False),
+        axis=alt.Axis(format="d", tickMinStep=1),
+    )
+    lines = (
+        alt.Chart()
+        .mark_line(point={"size": 45, "filled": True})
+        .encode(
+            x=x,
+            y=y,
+            color=alt.Color("Layer:N", scale=alt.Scale(domain=order, range=colours)),
+            strokeWidth=alt.StrokeWidth(
+                "Layer:N", scale=alt.Scale(domain=order, range=widths), legend=None
+            ),
+            tooltip=[
+                alt.Tooltip("Matrix:N"),
+                alt.Tooltip("Layer:N"),
+                alt.Tooltip("prompt_length:Q", title="Prompt length (tokens)"),
+                alt.Tooltip("rank:Q", title="Rank"),
+            ],
+        )
+    )
+    diagonal = (
+        alt.Chart()
+        .mark_line(strokeDash=[5, 4], color=QUIET[dark], strokeWidth=1.5)
+        .encode(x=x, y=alt.Y("prompt_length:Q", title="Rank of the gradient"))
+    )
+    panels = data["Matrix"].nunique()
+    return (
+        alt.layer(diagonal, lines, data=data)
+        .properties(width=760 // panels, height=280)
+        .facet(column=alt.Column("Matrix:N", title=None, sort=list(MATRIX_TITLES.values())))
+    )
+
+
+def rank_by_layer(ranks: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
+    """Gradient rank against layer for the whole prompt, a line a matrix; a rule at its length.
+
+    ranks: layer, matrix, rank, prompt_length.
+    """
+    data = ranks.assign(Matrix=ranks["matrix"].map(MATRIX_TITLES))
+    n = int(data["prompt_length"].iloc[0])
+    names = [title for title in MATRIX_TITLES.values() if title in set(data["Matrix"])]
+    widths = [7, 4, 2][: len(names)] if len(names) > 2 else [6, 2.5]
+    lines = (
+        alt.Chart(data)
+        .mark_line(point={"size": 55, "filled": True})
+        .encode(
+            x=alt.X("layer:O", title="Layer", axis=alt.Axis(labelAngle=0)),
+            y=alt.Y(
+                "rank:Q",
+                title="Rank of the gradient",
+                scale=alt.Scale(domain=[0, n + 0.5], nice=False),
+                axis=alt.Axis(format="d", tickMinStep=1),
+            ),
+            color=alt.Color(
+                "Matrix:N", scale=alt.Scale(domain=names, range=list(LINES[dark][: len(names)]))
+            ),
+            strokeWidth=alt.StrokeWidth(
+                "Matrix:N", scale=alt.Scale(domain=names, range=widths), legend=None
+            ),
+            tooltip=[
+                alt.Tooltip("Matrix:N"),
+                alt.Tooltip("layer:O", title="Layer"),
+                alt.Tooltip("rank:Q", title="Rank"),
+                alt.Tooltip("prompt_length:Q", title="Prompt length (tokens)"),
+            ],
+        )
+    )
+    limit = pd.DataFrame({"rank": [n], "text": [f"{n} prompt tokens: the most that is possible"]})
+    rule = alt.Chart(limit).mark_rule(strokeDash=[5, 4], color=QUIET[dark]).encode(y="rank:Q")
+    label = (
+        alt.Chart(limit)
+        .mark_text(align="left", baseline="bottom", dx=4, dy=-3, fontSize=12, color=INK[dark])
+        .encode(x=alt.value(0), y="rank:Q", text="text:N")
+    )
+    return alt.layer(rule, lines, label).properties(height=260)
+
+
+def target_rank_by_layer(lens: pd.DataFrame, vocabulary: int, *, dark: bool) -> alt.LayerChart:
+    """The target's lens rank in delta against layer, a line a prompt token (Figure 6).
+
+    lens: backward_lens of ff2. Rank 0 (most probable) is on top; both ends are named.
+    """
+    data = lens[~lens["near_zero"]].copy()
+    data["rank"] = data["target_rank"].astype("int64")
+    data["Token"] = [
+        f"{position + 1}. {shortened(visible(token), 16)}"
+        for position, token in zip(data["position"], data["token"], strict=True)
+    ]
+    last = lens["position"].max()
+    names = list(data.sort_values("position")["Token"].unique())
+    last_name = data.loc[data["position"] == last, "Token"].iloc[0]
+    colours = [
+        ACCENT[dark] if name == last_name else LINES[dark][i % len(LINES[dark])]
+        for i, name in enumerate(names)
+    ]
+    hover = alt.selection_point(name="token", fields=["Token"], on="pointerover", empty=True)
+    direct = len(names) <= DIRECT_LABELS
+    ends = (
+        f"datum.value == 0 ? 'most probable (0)' : datum.value == {vocabulary - 1} ? "
+        f"'least probable ({vocabulary - 1:,})' : format(datum.value, ',')"
+    )
+    ticks = [0, *(round((vocabulary - 1) * part / 4) for part in (1, 2, 3)), vocabulary - 1]
+    colour = alt.Color(
+        "Token:N",
+        title="Prompt token",
+        scale=alt.Scale(domain=names, range=colours),
+        sort=names,
+        legend=None if direct else alt.Legend(columns=1, symbolLimit=80),
+    )
+    base = alt.Chart(data).encode(
+        x=alt.X("layer:O", title="Layer", axis=alt.Axis(labelAngle=0)),
+        y=alt.Y(
+            "rank:Q",
+            title="Rank of the target in δ",
+            scale=alt.Scale(domain=[0, vocabulary - 1], reverse=True, nice=False),
+            axis=alt.Axis(values=ticks, labelExpr=ends, labelLimit=220),
+        ),
+        color=colour,
+    )
+    lines = base.mark_line(point={"size": 40, "filled": True}).encode(
+        opacity=alt.when(hover).then(alt.value(1)).otherwise(alt.value(0.15)),
+        strokeWidth=alt.when(f"datum.Token == {alt_string(last_name)}")
+        .then(alt.value(4))
+        .otherwise(alt.value(2)),
+        tooltip=[
+            alt.Tooltip("Token:N", title="Prompt token"),
+            alt.Tooltip("layer:O", title="Layer"),
+            alt.Tooltip("rank:Q", title="Rank of the target", format=","),
+            alt.Tooltip("norm:Q", title="‖δ‖, L2", format=".4f"),
+        ],
+    )
+    chart = lines.add_params(hover)
+    if direct:
+        ends_of_lines = data.loc[data.groupby("Token")["layer"].idxmax()]
+        labels = (
+            base.mark_text(align="left", dx=8, fontSize=12, fontWeight="bold")
+            .encode(text="Token:N")
+            .properties(data=ends_of_lines)
+        )
+        chart = alt.layer(lines.add_params(hover), labels)
+    return chart.properties(height=320)
+
+
+def alt_string(text: str) -> str:
+    """A Vega string literal."""
+    import json
+
+    return json.dumps(text)

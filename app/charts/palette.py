@@ -1,0 +1,73 @@
+"""Colours: one sequential palette a quantity, the same everywhere, for light and for dark."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Colour = tuple[int, int, int]
+
+# From little to much. Each ramp changes in lightness all the way, so that it reads without hue.
+RAMPS: dict[str, dict[bool, tuple[str, str, str]]] = {
+    "probability": {
+        False: ("#f4f8fd", "#8fbbe6", "#0b4a8f"),
+        True: ("#16202c", "#2a5f96", "#9accff"),
+    },
+    "norm": {
+        False: ("#fdf5ee", "#f0a56b", "#9c3206"),
+        True: ("#241b15", "#99501f", "#ffc08a"),
+    },
+    "input_norm": {
+        False: ("#f8f3fb", "#bf9bd3", "#5a2378"),
+        True: ("#211928", "#6d3f8a", "#e0b8f7"),
+    },
+    "rank": {
+        False: ("#0c5a4a", "#7fc4ae", "#f1f9f6"),
+        True: ("#a6f0da", "#2c7f6b", "#14211e"),
+    },
+    "entropy": {
+        False: ("#f6f6f3", "#b3b09c", "#4e4b38"),
+        True: ("#1d1d1a", "#66634f", "#dcd8bf"),
+    },
+}
+ACCENT = {False: "#b8400e", True: "#ff9457"}
+INK = {False: "#1d1b18", True: "#ececea"}
+QUIET = {False: "#8a867f", True: "#8f939a"}
+LINES = {  # Okabe and Ito's colours, lightened or darkened to stand out from the page
+    False: ("#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#8c6d00", "#6a51a3", "#5b5b5b"),
+    True: ("#4aa8e0", "#2fc79b", "#e39cc2", "#8fd0f5", "#d9b648", "#a995dd", "#b5b5b5"),
+}
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """A sequential palette over [0, 1], from the first colour to the last."""
+
+    stops: tuple[str, str, str]
+
+    def colour(self, share: float) -> Colour:
+        share = min(max(share, 0.0), 1.0) * (len(self.stops) - 1)
+        left = min(int(share), len(self.stops) - 2)
+        a, b = (rgb(stop) for stop in self.stops[left : left + 2])
+        return tuple(round(x + (y - x) * (share - left)) for x, y in zip(a, b, strict=True))
+
+    def ink(self, share: float) -> str:
+        """The text colour with more contrast on the ramp's colour at `share`."""
+        background = luminance(self.colour(share))
+        on_black = (background + 0.05) / 0.05
+        on_white = 1.05 / (background + 0.05)
+        return "#000000" if on_black >= on_white else "#ffffff"
+
+
+def ramp(quantity: str, dark: bool) -> Ramp:
+    return Ramp(RAMPS[quantity][dark])
+
+
+def rgb(colour: str) -> Colour:
+    return tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))
+
+
+def luminance(colour: Colour) -> float:
+    """Relative luminance as WCAG defines it, 0 for black and 1 for white."""
+    parts = [c / 255 for c in colour]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

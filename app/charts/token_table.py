@@ -1,0 +1,140 @@
+"""The token table: layer by prompt token, a word in each cell, colour for a quantity."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+
+import altair as alt
+import pandas as pd
+
+from app.charts.palette import ACCENT, INK, QUIET, ramp
+from app.words import shortened, visible
+
+PAGE_WIDTH = 900  # pixels that a laptop leaves beside the sidebar
+CELL_WIDTHS = (66, 150)
+NUMBER_WIDTH = 50  # the least for a cell that holds a short number
+CHARACTER_WIDTH = 7.1  # of the table's 12-pixel font
+FONT_SIZE = 12
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What colour means: the column, its palette, its name with unit, and its scale.
+
+    `domain` fixes the ends of the scale; else they are the column's own. `log` is for ranks,
+    which span the vocabulary.
+    """
+
+    column: str
+    palette: str
+    title: str
+    domain: tuple[float, float] | None = None
+    log: bool = False
+
+
+def token_table(
+    table: pd.DataFrame,
+    text: str,
+    quantity: Quantity,
+    tooltips: dict[str, str],
+    *,
+    dark: bool,
+    blank: str | None = None,
+    marked: pd.Series | None = None,
+    page_width: int = PAGE_WIDTH,
+    least_width: int = CELL_WIDTHS[0],
+) -> alt.LayerChart:
+    """A heatmap with text; the last layer on top, prompt tokens from left to right.
+
+    table: one row a cell with layer, position, token and the columns named here. `text` is the
+    column written in the cells, `tooltips` maps titles to columns, `blank` names a boolean column
+    of cells that stay empty, `marked` says which cells get a frame. Cells share `page_width`
+    pixels, but none is narrower than `least_width`: the table scrolls instead.
+    """
+    low, high = quantity.domain or (table[quantity.column].min(), table[quantity.column].max())
+    n_tokens, n_layers = table["position"].nunique(), table["layer"].nunique()
+    width = max(least_width, min(CELL_WIDTHS[1], page_width // n_tokens))
+    height = 26 if n_layers <= 12 else 21
+    colours = ramp(quantity.palette, dark)
+    hidden = table[blank] if blank else pd.Series(False, index=table.index)
+    shares = table[quantity.column].map(lambda v: share(v, low, high, quantity.log))
+    letters = int((width - 6) / CHARACTER_WIDTH)
+    frame = pd.DataFrame(
+        {
+            "layer": table["layer"],
+            "position": table["position"],
+            "value": table[quantity.column].astype("float64") + (1 if quantity.log else 0),
+            "text": table[text].where(~hidden, "–").map(lambda t: shortened(t, letters)),
+            "ink": [
+                QUIET[dark] if h else colours.ink(s) for h, s in zip(hidden, shares, strict=True)
+            ],
+            "hidden": hidden,
+            "marked": False if marked is None else marked,
+        }
+        | {title: table[column] for title, column in tooltips.items()}
+    )
+    scale = alt.Scale(
+        domain=domain_of_three(low, high, quantity.log),
+        range=list(colours.stops),
+        type="log" if quantity.log else "linear",
+        interpolate="rgb",
+    )
+    base = alt.Chart(frame).encode(
+        x=alt.X("position:O", title="Prompt token", axis=token_axis(table, letters, dark)),
+        y=alt.Y("layer:O", title="Layer", sort="descending", axis=alt.Axis(grid=False)),
+        tooltip=[alt.Tooltip(f"{title}:N", title=title) for title in tooltips],
+    )
+    legend = alt.Legend(orient="bottom", gradientLength=260, gradientThickness=10, titleLimit=400)
+    fill = alt.when("datum.hidden").then(alt.value("transparent"))
+    rects = base.mark_rect(stroke=INK[dark], strokeOpacity=0.12).encode(
+        color=fill.otherwise(alt.Color("value:Q", title=quantity.title, scale=scale, legend=legend))
+    )
+    words = base.mark_text(fontSize=FONT_SIZE, clip=True).encode(
+        text="text:N", color=alt.Color("ink:N", scale=None)
+    )
+    layers = [rects, words]
+    if marked is not None and marked.any():
+        frames = base.transform_filter("datum.marked").mark_rect(
+            filled=False, stroke=ACCENT[dark], strokeWidth=2.5
+        )
+        layers.append(frames)
+    return alt.layer(*layers).properties(width=width * n_tokens, height=height * n_layers)
+
+
+def domain_of_three(low: float, high: float, log: bool) -> list[float]:
+    """The values of a ramp's three colours; a log scale is over rank + 1, as ranks begin at 0."""
+    if log:
+        low, high = low + 1, max(high + 1, low + 1.001)
+        return [low, math.sqrt(low * high), high]
+    high = max(high, low + 1e-9)
+    return [low, (low + high) / 2, high]
+
+
+def share(value: float, low: float, high: float, log: bool) -> float:
+    """Where a value lies between the ends of its scale, from 0 to 1."""
+    if pd.isna(value):
+        return 0.0
+    if log:
+        value, low, high = math.log(value + 1), math.log(low + 1), math.log(high + 1)
+    return (value - low) / (high - low) if high > low else 0.0
+
+
+def token_axis(table: pd.DataFrame, letters: int, dark: bool) -> alt.Axis:
+    """Prompt tokens as labels; the position stays the key, so that repeated tokens keep apart."""
+    tokens = table.drop_duplicates("position").sort_values("position")["token"]
+    labels = json.dumps([shortened(visible(token), letters) for token in tokens])
+    last = len(tokens) - 1
+    return alt.Axis(
+        labelExpr=f"{labels}[datum.value]",
+        labelAngle=0,
+        labelLimit=0,
+        labelOverlap=False,
+        labelFontSize=FONT_SIZE,
+        labelColor=alt.when(f"datum.value == {last}")
+        .then(alt.value(ACCENT[dark]))
+        .otherwise(alt.value(INK[dark])),
+        orient="bottom",
+        grid=False,
+    )

@@ -1,0 +1,101 @@
+"""The notebook cell: title, plain words, finding, picture, controls, code and table."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+LIST_SEPARATOR = " | "
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The places of a cell, from top to bottom; fill them in any order."""
+
+    picture: DeltaGenerator
+    controls: DeltaGenerator
+    footer: DeltaGenerator
+    key: str
+
+    def show(self, finding: str, chart: alt.TopLevelMixin, alt_text: str, *, fit: bool) -> None:
+        """The finding in one sentence, and the picture; `fit` stretches it to the page."""
+        self.picture.markdown(finding)
+        self.picture.altair_chart(
+            chart, width="stretch" if fit else "content", key=f"{self.key}_chart", alt=alt_text
+        )
+
+    def finish(self, code: str, table: pd.DataFrame) -> None:
+        """The code that made the picture, and its numbers as CSV."""
+        left, right = self.footer.columns([4, 1], vertical_alignment="top")
+        with left.expander("Show code"):
+            st.code(code, language="python")
+        right.download_button(
+            "Table (CSV)",
+            data=lambda: as_csv(table),
+            file_name=f"{self.key}.csv",
+            mime="text/csv",
+            on_click="ignore",
+            key=f"{self.key}_csv",
+            icon="⬇️",
+        )
+
+
+def page_title(question: str, technical: str) -> None:
+    """The page's question, and its name in the paper, small."""
+    st.header(question, anchor=False)
+    st.caption(technical)
+
+
+def cell(number: int, title: str, words: str, *, key: str) -> Cell:
+    """A numbered cell with two sentences: what you see, and how to read it."""
+    box = st.container(border=True, key=f"cell_{key}")
+    box.markdown(f"**{number} · {title}**  \n{words}")
+    return Cell(box.container(), box.container(), box.container(), key)
+
+
+def as_csv(table: pd.DataFrame) -> bytes:
+    """UTF-8 with a mark, so that spreadsheets read accents; lists are joined with " | "."""
+    flat = table.copy()
+    for column in flat.columns:
+        if flat[column].map(lambda value: isinstance(value, list)).any():
+            flat[column] = flat[column].map(
+                lambda values: LIST_SEPARATOR.join(
+                    value if isinstance(value, str) else f"{value:.6g}" for value in values
+                )
+            )
+    return flat.to_csv(index=False).encode("utf-8-sig")
+
+
+def code_lines(request: object, *lines: str) -> str:
+    """Python that reproduces a cell through core, with the current inputs filled in.
+
+    Lines use `model`, `prompt` and `target`; the last one is the table.
+    """
+    names = sorted({name for name in CORE_NAMES if any(f"{name}(" in line for line in lines)})
+    head = [
+        f"from core import {', '.join(sorted(['load_model', *names]))}",
+        "",
+        f"model = load_model({literal(request.model_name)})",
+        f"prompt, target = {literal(request.prompt)}, {literal(request.target)}",
+    ]
+    return "\n".join([*head, *lines])
+
+
+CORE_NAMES = (
+    "trace",
+    "forward_lens",
+    "backward_lens",
+    "gradient_rank",
+    "rank_curve",
+    "vjp_norms",
+)
+
+
+def literal(text: str) -> str:
+    """A Python string literal with double quotes; JSON's escapes mean the same in Python."""
+    return json.dumps(text, ensure_ascii=False)

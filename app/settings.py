@@ -1,0 +1,28 @@
+"""Limits of the app, and what the operator of a shared server can switch off."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+PROMPT_TOKENS = 128  # longer tables cannot be read on a screen, and one user must not hold up all
+PROMPT_CHARACTERS = 4000
+TARGET_CHARACTERS = 200
+
+
+def downloads_allowed() -> bool:
+    """BACKWARD_LENS_DOWNLOADS=off keeps visitors of a shared server from fetching models."""
+    return os.environ.get("BACKWARD_LENS_DOWNLOADS", "on").lower() not in {"off", "0", "no"}
+
+
+def folder_allowed(folder: str) -> bool:
+    """Whether a visitor may open this folder: with BACKWARD_LENS_FOLDERS set, only below those."""
+    roots = os.environ.get("BACKWARD_LENS_FOLDERS")
+    if roots is None:
+        return True
+    wanted = Path(folder).expanduser().resolve()
+    return any(
+        wanted.is_relative_to(Path(root).expanduser().resolve())
+        for root in roots.split(os.pathsep)
+        if root
+    )

@@ -1,0 +1,115 @@
+"""What the user asks, shared by every page and kept in the URL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+import core
+from app.examples import EXAMPLES
+from app.models import OTHER, default_model, load
+from app.settings import PROMPT_CHARACTERS, PROMPT_TOKENS, TARGET_CHARACTERS
+from app.words import plain
+
+MODEL, OTHER_MODEL, PROMPT, TARGET = "model", "other_model", "prompt", "target"  # widget keys
+
+
+@dataclass(frozen=True)
+class Request:
+    """A model, a prompt and a target that have passed every check."""
+
+    model_name: str
+    prompt: str
+    target: str
+
+    @property
+    def model(self) -> core.LanguageModel:
+        return load(self.model_name)
+
+
+def set_defaults() -> None:
+    """On a first visit without a link: the default model and the paper's first example.
+
+    The values are set rather than given as widget defaults, so that they stand in the URL and a
+    copied link names all of them.
+    """
+    defaults = {MODEL: default_model, PROMPT: lambda: EXAMPLES[0].prompt}
+    defaults[TARGET] = lambda: EXAMPLES[0].target
+    for key, default in defaults.items():
+        if key not in st.session_state and key not in st.query_params:
+            st.session_state[key] = default()
+
+
+def use_example(index: int) -> None:
+    """Put an example into the prompt and target fields; for callbacks."""
+    st.session_state[PROMPT] = EXAMPLES[index].prompt
+    st.session_state[TARGET] = EXAMPLES[index].target
+
+
+def use_model(name: str) -> None:
+    """Choose a model; for callbacks."""
+    st.session_state[MODEL] = name
+
+
+def chosen_model() -> str:
+    """The name or path of the chosen model; empty while the text field for others is."""
+    choice = st.session_state.get(MODEL)
+    if choice == OTHER:
+        return (st.session_state.get(OTHER_MODEL) or "").strip()
+    return choice or ""
+
+
+def prompt_problem(model: core.LanguageModel, prompt: str) -> str:
+    """What is wrong with a prompt, as a sentence; empty if nothing is."""
+    if len(prompt) > PROMPT_CHARACTERS:
+        return (
+            f"The prompt has {len(prompt):,} characters; the limit is {PROMPT_CHARACTERS:,}. "
+            "Shorten it: a sentence or two is best."
+        )
+    try:
+        length = len(model.encode(prompt))
+    except core.PromptError as error:
+        return str(error)
+    if length > PROMPT_TOKENS:
+        return (
+            f"The prompt is {length} tokens long; the pages show at most {PROMPT_TOKENS}. "
+            "Shorten it: a sentence or two is best."
+        )
+    return ""
+
+
+def target_problem(model: core.LanguageModel, prompt: str, target: str) -> str:
+    """What is wrong with a target, as a sentence; empty if nothing is."""
+    if len(target) > TARGET_CHARACTERS:
+        return (
+            f"The target has {len(target):,} characters; the limit is {TARGET_CHARACTERS}. "
+            "One word is best: only its first token is used."
+        )
+    try:
+        model.target(prompt, target)
+    except core.PromptError as error:
+        return str(error)
+    return ""
+
+
+def require_request() -> Request:
+    """The checked request; where something is missing, says what and ends the page's run."""
+    request = st.session_state.get("request")
+    if request is None:
+        problem = st.session_state.get("problem", "Choose a model, a prompt and a target.")
+        st.info(f"Nothing to show yet. {plain(problem)}", icon="👈")
+        st.stop()
+    return request
+
+
+def require_trace(request: Request) -> core.Trace:
+    """The request's trace; a model that fails while it runs gets a sentence."""
+    from app import analysis
+
+    try:
+        with st.spinner("Reading the prompt forwards and backwards …", show_time=True):
+            return analysis.trace(request)
+    except core.BackwardLensError as error:
+        st.error(plain(str(error)))
+        st.stop()

@@ -1,0 +1,58 @@
+"""Text from users and models, made safe to stand in Markdown, and numbers as people say them."""
+
+from __future__ import annotations
+
+import re
+
+# The characters that would be invisible in a token, and what is shown instead.
+VISIBLE = {" ": "·", "\n": "↵", "\t": "⇥", "\r": "↵", "\u00a0": "⍽", "\u200b": "∅"}
+PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+
+
+def visible(token: str) -> str:
+    """A token with its spaces and line breaks to be seen."""
+    return "".join(VISIBLE.get(character, character) for character in token) or "∅"
+
+
+def shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def code_span(text: str) -> str:
+    """Any text as Markdown inline code: shown letter by letter, never interpreted."""
+    text = visible(text)
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    padding = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{padding}{text}{padding}{fence}"
+
+
+def plain(message: str) -> str:
+    """A message that may quote a user's text, as Markdown that shows it as it is."""
+    return PUNCTUATION.sub(r"\\\1", message)
+
+
+def place(rank: int, vocabulary: int) -> str:
+    """A 0-based lens rank in words: "first", "last", or "number 37", of all tokens."""
+    if rank == 0:
+        return f"first of {vocabulary:,}"
+    if rank == vocabulary - 1:
+        return f"last of {vocabulary:,}"
+    return f"number {rank + 1:,} of {vocabulary:,}"
+
+
+def megabytes(size: int) -> str:
+    if size >= 1e9:
+        return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e6:.0f} MB"
+
+
+def layer_list(layers: list[int]) -> str:
+    """[0, 1, 2, 5] -> "0-2 and 5"."""
+    runs: list[list[int]] = []
+    for layer in layers:
+        if runs and layer == runs[-1][-1] + 1:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    parts = [f"{r[0]}-{r[-1]}" if len(r) > 1 else str(r[0]) for r in runs]
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]

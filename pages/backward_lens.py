@@ -1,0 +1,13 @@
+"""Backward lens: what the gradient would change, in words."""
+
+from app.cells import backward_cell, input_cell
+from app.notebook import page_title
+from app.state import require_request
+
+page_title(
+    "What would the model change?",
+    "Backward lens: gradients read in the vocabulary. Figures 4 and 11-15; normalised, 24 and 25.",
+)
+request = require_request()
+backward_cell(1, request, key="backward")
+input_cell(2, request)

@@ -1,0 +1,11 @@
+"""Forward lens: what each layer would say."""
+
+from app.cells import forward_cell
+from app.notebook import page_title
+from app.state import require_request
+
+page_title(
+    "What does the model think, layer by layer?",
+    "Forward lens: the logit lens of the residual stream, softmax(ln_f(v) D) after every block.",
+)
+forward_cell(1, require_request())

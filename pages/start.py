@@ -1,0 +1,21 @@
+"""Start: what this is, three examples, and the first picture."""
+
+import streamlit as st
+
+from app.cells import backward_cell
+from app.examples import EXAMPLES
+from app.state import require_request, use_example
+
+st.header("What would the model learn?", anchor=False)
+st.markdown(
+    "A language model learns by small corrections. Type the beginning of a sentence and the word "
+    "that should come next: Backward Lens shows, layer by layer and token by token, which words "
+    "that correction would push the model towards, how strongly, and where. Nothing is changed; "
+    "you only look."
+)
+with st.container(horizontal=True, key="examples"):
+    for i, example in enumerate(EXAMPLES[:3]):
+        st.button(
+            f"{example.prompt} … {example.target}", on_click=use_example, args=(i,), key=f"try_{i}"
+        )
+backward_cell(1, require_request(), key="start")
