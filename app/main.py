@@ -7,19 +7,19 @@ import streamlit as st
 from app.sidebar import sidebar
 
 PAGES = (
-    ("start.py", "Start", "🏠", ""),
-    ("forward_lens.py", "Forward lens", "🔭", "forward_lens"),
-    ("backward_lens.py", "Backward lens", "🔬", "backward_lens"),
-    ("gradient_rank.py", "Gradient rank", "📐", "gradient_rank"),
-    ("where_learning_happens.py", "Where learning happens", "🗺️", "where_learning_happens"),
+    ("start.py", "Start", ""),
+    ("forward_lens.py", "Forward lens", "forward_lens"),
+    ("backward_lens.py", "Backward lens", "backward_lens"),
+    ("gradient_rank.py", "Gradient rank", "gradient_rank"),
+    ("where_learning_happens.py", "Where learning happens", "where_learning_happens"),
 )
 
 
 def main() -> None:
     st.set_page_config(page_title="Backward Lens", page_icon="🔎", layout="wide")
     pages = [
-        st.Page(f"../pages/{file}", title=title, icon=icon, url_path=path, default=not path)
-        for file, title, icon, path in PAGES
+        st.Page(f"../pages/{file}", title=title, url_path=path, default=not path)
+        for file, title, path in PAGES
     ]
     page = st.navigation(pages, expanded=True)
     sidebar()

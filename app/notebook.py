@@ -35,13 +35,12 @@ class Cell:
         with left.expander("Show code"):
             st.code(code, language="python")
         right.download_button(
-            "Table (CSV)",
+            "Download CSV",
             data=lambda: as_csv(table),
             file_name=f"{self.key}.csv",
             mime="text/csv",
             on_click="ignore",
             key=f"{self.key}_csv",
-            icon="⬇️",
         )
 
 

@@ -78,7 +78,13 @@ def sidebar() -> None:
 def model_field() -> core.LanguageModel | None:
     """The model's picker; the loaded model, or None with the reason on the screen."""
     st.selectbox(
-        "Model", [*CARDS, OTHER], key=MODEL, format_func=label, bind="query-params", index=None
+        "Model",
+        [*CARDS, OTHER],
+        key=MODEL,
+        format_func=label,
+        bind="query-params",
+        index=None,
+        required=True,
     )
     if st.session_state.get(MODEL) is None:
         st.session_state["problem"] = "Choose a model on the left."
@@ -119,7 +125,7 @@ def offer_download(name: str) -> None:
         return
     if job and job.error:
         st.error(plain(job.error))
-    st.info(f"{code_span(short_name(name))} is not on this machine.", icon="📦")
+    st.info(f"{code_span(short_name(name))} is not on this machine.")
     st.button(
         f"Download ({expected_size(name)})",
         on_click=start_download,

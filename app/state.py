@@ -31,14 +31,14 @@ class Request:
 def set_defaults() -> None:
     """On a first visit without a link: the default model and the paper's first example.
 
-    The values are set rather than given as widget defaults, so that they stand in the URL and a
-    copied link names all of them.
+    They stand in the URL as well, so that a copied link names everything and opens the same view
+    on a machine with another default.
     """
     defaults = {MODEL: default_model, PROMPT: lambda: EXAMPLES[0].prompt}
     defaults[TARGET] = lambda: EXAMPLES[0].target
     for key, default in defaults.items():
         if key not in st.session_state and key not in st.query_params:
-            st.session_state[key] = default()
+            st.session_state[key] = st.query_params[key] = default()
 
 
 def use_example(index: int) -> None:
@@ -98,7 +98,7 @@ def require_request() -> Request:
     request = st.session_state.get("request")
     if request is None:
         problem = st.session_state.get("problem", "Choose a model, a prompt and a target.")
-        st.info(f"Nothing to show yet. {plain(problem)}", icon="👈")
+        st.info(f"Nothing to show yet. {plain(problem)}")
         st.stop()
     return request
 

@@ -77,7 +77,7 @@ def factor_rank(x: Tensor, delta: Tensor) -> Tensor:
 
 
 def triangle(vectors: Tensor) -> Tensor:
-    """R of V^T = QR in float64: (..., token, width) -> (..., min(token, width), token), on the CPU."""
+    """R of V^T = QR: (..., token, width) -> (..., min(token, width), token), float64, on CPU."""
     return torch.linalg.qr(vectors.to("cpu", torch.float64).mT, mode="r").R
 
 

@@ -1,6 +1,6 @@
 """Backward lens: what the gradient would change, in words."""
 
-from app.cells import backward_cell, input_cell
+from app.cells.backward import backward_cell, input_cell
 from app.notebook import page_title
 from app.state import require_request
 

@@ -1,6 +1,6 @@
 """Forward lens: what each layer would say."""
 
-from app.cells import forward_cell
+from app.cells.forward import forward_cell
 from app.notebook import page_title
 from app.state import require_request
 

@@ -1,6 +1,6 @@
 """Gradient rank: how many directions the change has."""
 
-from app.cells import rank_by_layer_cell, rank_curve_cell
+from app.cells.rank import rank_by_layer_cell, rank_curve_cell
 from app.notebook import page_title
 from app.state import require_request
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app.cells import backward_cell
+from app.cells.backward import backward_cell
 from app.examples import EXAMPLES
 from app.state import require_request, use_example
 

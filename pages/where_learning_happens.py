@@ -1,6 +1,6 @@
 """Where learning happens: how strong the signal is, and where it points to the target."""
 
-from app.cells import norms_cell, target_rank_cell
+from app.cells.norms import norms_cell, target_rank_cell
 from app.notebook import page_title
 from app.state import require_request
 

@@ -2,56 +2,56 @@
 
 from __future__ import annotations
 
+import json
+
 import altair as alt
 import pandas as pd
 
 from app.charts.palette import ACCENT, INK, LINES, QUIET
+from app.charts.style import finished
 from app.words import shortened, visible
 
 MATRIX_TITLES = {"ff1": "FF1", "gate": "FF1's gate", "ff2": "FF2"}
+RANK_TITLE = "Rank of the gradient"
 DIRECT_LABELS = 8  # more lines than this get a legend instead of labels at their ends
 
 
-def rank_by_length(curve: pd.DataFrame, layers: list[int], *, dark: bool) -> alt.Chart:
+def rank_by_length(curve: pd.DataFrame, layers: list[int], *, dark: bool) -> alt.FacetChart:
     """Gradient rank against prompt length, a line a layer, a panel a matrix, with the diagonal.
 
     curve: prompt_length, layer, matrix, rank. Lines that lie on each other are drawn ever
     thinner, so that each can be seen.
     """
+    data = curve[curve["layer"].isin(layers)]
     last_layer = curve["layer"].max()
-    data = curve[curve["layer"].isin(layers)].copy()
-    data["Matrix"] = data["matrix"].map(MATRIX_TITLES)
-    data["Layer"] = data["layer"].map(lambda i: f"{i} (last)" if i == last_layer else str(i))
-    order = [f"{i} (last)" if i == last_layer else str(i) for i in layers]
-    widths = [2.5 + 1.9 * (len(order) - 1 - i) for i in range(len(order))]
-    colours = [LINES[dark][i % len(LINES[dark])] for i in range(len(order))]
-    colours = [
-        ACCENT[dark] if name.endswith("(last)") else c
-        for name, c in zip(order, colours, strict=True)
-    ]
+    names = {layer: f"{layer} (last)" if layer == last_layer else str(layer) for layer in layers}
+    data = data.assign(Matrix=data["matrix"].map(MATRIX_TITLES), Layer=data["layer"].map(names))
+    below = [LINES[dark][i % len(LINES[dark])] for i in range(len(layers))]
+    colours = [ACCENT[dark] if i == last_layer else c for i, c in zip(layers, below, strict=True)]
+    thickest = min(14, 2 + 3 * len(layers))
+    widths = [2 + (thickest - 2) * (1 - i / len(layers)) for i in range(len(layers))]
+    domain = list(names.values())
     n = int(curve["prompt_length"].max())
-    x = alt.X(
-        "prompt_length:Q",
-        title="Prompt length (tokens)",
-        scale=alt.Scale(domain=[1, max(n, 2)], nice=False),
-        axis=alt.Axis(format="d", tickMinStep=1),
-    )
-    y = alt.Y(
-        "rank:Q",
-        title="Rank of the gradient",
-        scale=alt.Scale(domain=[0, n + 0.5], nice=False),
-        axis=alt.Axis(format="d", tickMinStep=1),
-    )
+    x = alt.X("prompt_length:Q", title="Prompt length (tokens)", axis=whole_numbers(n))
+    y = rank_axis(n)
     lines = (
         alt.Chart()
-        .mark_line(point={"size": 45, "filled": True})
+        .mark_line(strokeCap="round")
+        .encode(
+            x=x.scale(domain=[1, max(n, 2)], nice=False),
+            y=y,
+            color=alt.Color("Layer:N", scale=alt.Scale(domain=domain, range=colours), sort=domain),
+            strokeWidth=alt.StrokeWidth(
+                "Layer:N", scale=alt.Scale(domain=domain, range=widths), legend=None
+            ),
+        )
+    )
+    dots = (
+        alt.Chart()
+        .mark_point(size=60, filled=True, color=INK[dark])
         .encode(
             x=x,
             y=y,
-            color=alt.Color("Layer:N", scale=alt.Scale(domain=order, range=colours)),
-            strokeWidth=alt.StrokeWidth(
-                "Layer:N", scale=alt.Scale(domain=order, range=widths), legend=None
-            ),
             tooltip=[
                 alt.Tooltip("Matrix:N"),
                 alt.Tooltip("Layer:N"),
@@ -62,15 +62,26 @@ def rank_by_length(curve: pd.DataFrame, layers: list[int], *, dark: bool) -> alt
     )
     diagonal = (
         alt.Chart()
-        .mark_line(strokeDash=[5, 4], color=QUIET[dark], strokeWidth=1.5)
-        .encode(x=x, y=alt.Y("prompt_length:Q", title="Rank of the gradient"))
+        .mark_line(strokeDash=[5, 4], color=INK[dark], strokeWidth=1.5)
+        .encode(x=x, y=alt.Y("prompt_length:Q", title=RANK_TITLE))
     )
     panels = data["Matrix"].nunique()
-    return (
-        alt.layer(diagonal, lines, data=data)
-        .properties(width=760 // panels, height=280)
+    chart = (
+        alt.layer(lines, diagonal, dots, data=data)
+        .properties(width=700 // panels, height=260)
         .facet(column=alt.Column("Matrix:N", title=None, sort=list(MATRIX_TITLES.values())))
     )
+    return finished(chart, dark)
+
+
+def rank_axis(n: int) -> alt.Y:
+    """The axis of a gradient's rank, from 0 to the most that n tokens can give."""
+    scale = alt.Scale(domain=[0, n + 0.5], nice=False)
+    return alt.Y("rank:Q", title=RANK_TITLE, scale=scale, axis=whole_numbers(n))
+
+
+def whole_numbers(n: int) -> alt.Axis:
+    return alt.Axis(format="d", tickMinStep=1, tickCount=min(n, 10))
 
 
 def rank_by_layer(ranks: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
@@ -87,12 +98,7 @@ def rank_by_layer(ranks: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
         .mark_line(point={"size": 55, "filled": True})
         .encode(
             x=alt.X("layer:O", title="Layer", axis=alt.Axis(labelAngle=0)),
-            y=alt.Y(
-                "rank:Q",
-                title="Rank of the gradient",
-                scale=alt.Scale(domain=[0, n + 0.5], nice=False),
-                axis=alt.Axis(format="d", tickMinStep=1),
-            ),
+            y=rank_axis(n),
             color=alt.Color(
                 "Matrix:N", scale=alt.Scale(domain=names, range=list(LINES[dark][: len(names)]))
             ),
@@ -114,7 +120,7 @@ def rank_by_layer(ranks: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
         .mark_text(align="left", baseline="bottom", dx=4, dy=-3, fontSize=12, color=INK[dark])
         .encode(x=alt.value(0), y="rank:Q", text="text:N")
     )
-    return alt.layer(rule, lines, label).properties(height=260)
+    return finished(alt.layer(rule, lines, label).properties(height=260), dark)
 
 
 def target_rank_by_layer(lens: pd.DataFrame, vocabulary: int, *, dark: bool) -> alt.LayerChart:
@@ -136,7 +142,8 @@ def target_rank_by_layer(lens: pd.DataFrame, vocabulary: int, *, dark: bool) -> 
         for i, name in enumerate(names)
     ]
     hover = alt.selection_point(name="token", fields=["Token"], on="pointerover", empty=True)
-    direct = len(names) <= DIRECT_LABELS
+    line_ends = data.loc[data.groupby("Token")["layer"].idxmax()]
+    direct = len(names) <= DIRECT_LABELS and well_apart(line_ends["rank"], vocabulary)
     ends = (
         f"datum.value == 0 ? 'most probable (0)' : datum.value == {vocabulary - 1} ? "
         f"'least probable ({vocabulary - 1:,})' : format(datum.value, ',')"
@@ -161,7 +168,7 @@ def target_rank_by_layer(lens: pd.DataFrame, vocabulary: int, *, dark: bool) -> 
     )
     lines = base.mark_line(point={"size": 40, "filled": True}).encode(
         opacity=alt.when(hover).then(alt.value(1)).otherwise(alt.value(0.15)),
-        strokeWidth=alt.when(f"datum.Token == {alt_string(last_name)}")
+        strokeWidth=alt.when(f"datum.Token == {json.dumps(last_name)}")
         .then(alt.value(4))
         .otherwise(alt.value(2)),
         tooltip=[
@@ -173,18 +180,16 @@ def target_rank_by_layer(lens: pd.DataFrame, vocabulary: int, *, dark: bool) -> 
     )
     chart = lines.add_params(hover)
     if direct:
-        ends_of_lines = data.loc[data.groupby("Token")["layer"].idxmax()]
         labels = (
             base.mark_text(align="left", dx=8, fontSize=12, fontWeight="bold")
             .encode(text="Token:N")
-            .properties(data=ends_of_lines)
+            .properties(data=line_ends)
         )
-        chart = alt.layer(lines.add_params(hover), labels)
-    return chart.properties(height=320)
+        chart = alt.layer(chart, labels)
+    return finished(chart.properties(height=320), dark)
 
 
-def alt_string(text: str) -> str:
-    """A Vega string literal."""
-    import json
-
-    return json.dumps(text)
+def well_apart(ranks: pd.Series, vocabulary: int) -> bool:
+    """Whether labels at these heights would not lie on each other."""
+    gaps = ranks.sort_values().diff().dropna()
+    return gaps.empty or gaps.min() > vocabulary / 20

@@ -10,13 +10,13 @@ import altair as alt
 import pandas as pd
 
 from app.charts.palette import ACCENT, INK, QUIET, ramp
+from app.charts.style import FONT_SIZE, finished
 from app.words import shortened, visible
 
 PAGE_WIDTH = 900  # pixels that a laptop leaves beside the sidebar
 CELL_WIDTHS = (66, 150)
 NUMBER_WIDTH = 50  # the least for a cell that holds a short number
 CHARACTER_WIDTH = 7.1  # of the table's 12-pixel font
-FONT_SIZE = 12
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def token_table(
     table: pd.DataFrame,
     text: str,
     quantity: Quantity,
-    tooltips: dict[str, str],
+    tooltips: dict[str, pd.Series],
     *,
     dark: bool,
     blank: str | None = None,
@@ -49,9 +49,9 @@ def token_table(
     """A heatmap with text; the last layer on top, prompt tokens from left to right.
 
     table: one row a cell with layer, position, token and the columns named here. `text` is the
-    column written in the cells, `tooltips` maps titles to columns, `blank` names a boolean column
-    of cells that stay empty, `marked` says which cells get a frame. Cells share `page_width`
-    pixels, but none is narrower than `least_width`: the table scrolls instead.
+    column written in the cells, `tooltips` maps titles to a text for each row, `blank` names a
+    boolean column of cells that stay empty, `marked` says which cells get a frame. Cells share
+    `page_width` pixels, but none is narrower than `least_width`: the table scrolls instead.
     """
     low, high = quantity.domain or (table[quantity.column].min(), table[quantity.column].max())
     n_tokens, n_layers = table["position"].nunique(), table["layer"].nunique()
@@ -73,7 +73,8 @@ def token_table(
             "hidden": hidden,
             "marked": False if marked is None else marked,
         }
-        | {title: table[column] for title, column in tooltips.items()}
+        # Titles may hold any token, and a field's name may not hold a dot or a bracket.
+        | {f"tip{i}": lines for i, lines in enumerate(tooltips.values())}
     )
     scale = alt.Scale(
         domain=domain_of_three(low, high, quantity.log),
@@ -84,7 +85,7 @@ def token_table(
     base = alt.Chart(frame).encode(
         x=alt.X("position:O", title="Prompt token", axis=token_axis(table, letters, dark)),
         y=alt.Y("layer:O", title="Layer", sort="descending", axis=alt.Axis(grid=False)),
-        tooltip=[alt.Tooltip(f"{title}:N", title=title) for title in tooltips],
+        tooltip=[alt.Tooltip(f"tip{i}:N", title=title) for i, title in enumerate(tooltips)],
     )
     legend = alt.Legend(orient="bottom", gradientLength=260, gradientThickness=10, titleLimit=400)
     fill = alt.when("datum.hidden").then(alt.value("transparent"))
@@ -100,7 +101,8 @@ def token_table(
             filled=False, stroke=ACCENT[dark], strokeWidth=2.5
         )
         layers.append(frames)
-    return alt.layer(*layers).properties(width=width * n_tokens, height=height * n_layers)
+    chart = alt.layer(*layers).properties(width=alt.Step(width), height=alt.Step(height))
+    return finished(chart.resolve_scale(color="independent"), dark)
 
 
 def domain_of_three(low: float, high: float, log: bool) -> list[float]:
@@ -131,10 +133,8 @@ def token_axis(table: pd.DataFrame, letters: int, dark: bool) -> alt.Axis:
         labelAngle=0,
         labelLimit=0,
         labelOverlap=False,
-        labelFontSize=FONT_SIZE,
         labelColor=alt.when(f"datum.value == {last}")
         .then(alt.value(ACCENT[dark]))
         .otherwise(alt.value(INK[dark])),
-        orient="bottom",
         grid=False,
     )

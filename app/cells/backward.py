@@ -1,0 +1,154 @@
+"""The backward lens's cells: what FF2 is pushed towards, what FF1 writes down."""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+
+from app import analysis, findings
+from app.cells.tooltips import describe_cells, first, is_dark, rank_text
+from app.charts.curves import MATRIX_TITLES
+from app.charts.token_table import Quantity, token_table
+from app.notebook import cell, code_lines
+from app.state import Request, require_trace
+from app.words import code_span, visible
+
+
+def backward_cell(number: int, request: Request, *, key: str) -> None:
+    """FF2's VJPs as a token table."""
+    place = cell(
+        number,
+        "What the update pushes towards",
+        "Each cell is the word that the correction would make the MLP's output say more (the "
+        "bottom of δ, because the update subtracts δ). A stronger colour is a stronger signal.",
+        key=key,
+    )
+    both, normalize = place.controls.columns([2, 2])
+    shown = both.segmented_control(
+        "Words in the cells",
+        ["bottom", "both"],
+        format_func={"bottom": "Pushed towards", "both": "Away \\ towards"}.get,
+        default="bottom",
+        required=True,
+        key=f"{key}_words",
+        bind="query-params",
+    )
+    normalized = normalize.toggle(
+        "Normalised lens",
+        key=f"{key}_normalised",
+        bind="query-params",
+        help="Divides each δ by its norm before reading it, so that weak signals are not drowned "
+        "by the final norm's own bias (appendix H).",
+    )
+    run = require_trace(request)
+    lens = analysis.backward_lens(request, "ff2", normalized)
+    vocabulary = request.model.vocabulary_size
+    table = lens.assign(
+        away=[first(tokens) for tokens in lens["top_tokens"]],
+        towards=[first(tokens) for tokens in lens["bottom_tokens"]],
+    )
+    pairs = table["away"] + " \\ " + table["towards"]
+    table["word"] = table["towards"] if shown == "bottom" else pairs
+    chart = gradient_table(
+        table,
+        {
+            "Pushed towards (bottom of δ)": "bottom_tokens",
+            "Pushed away from (top of δ)": "top_tokens",
+        },
+        run.target.token,
+        run.answer,
+        "Strength of the signal: ‖δ‖ of FF2, L2",
+        marked=[run.target.token in tokens[:1] for tokens in lens["bottom_tokens"]],
+        wide=shown == "both",
+    )
+    place.show(
+        findings.backward_finding(lens, run.target.token, vocabulary),
+        chart,
+        "Heatmap of the words that the update of FF2 pushes towards, by layer and prompt token",
+        fit=False,
+    )
+    place.controls.caption(
+        f"A frame marks cells whose first word is your target {code_span(run.target.token)}. "
+        "“–” is a signal of zero: it has no words. In the last layer only the last token learns."
+    )
+    extra = ", normalize=True" if normalized else ""
+    place.finish(
+        code_lines(request, f'table = backward_lens(trace(model, prompt, target), "ff2"{extra})'),
+        lens,
+    )
+
+
+def input_cell(number: int, request: Request) -> None:
+    """FF1's gradient, read through its inputs."""
+    place = cell(
+        number,
+        "What the update writes down",
+        "FF1's gradient is made of copies of its inputs x: each cell is the most probable word "
+        "of x, what the model was reading there. A stronger colour is written down more strongly.",
+        key="inputs",
+    )
+    run = require_trace(request)
+    choices = [name for name in ("ff1", "gate") if name in run.factors]
+    matrix = "ff1"
+    if len(choices) > 1:
+        matrix = place.controls.segmented_control(
+            "Matrix",
+            choices,
+            format_func=MATRIX_TITLES.get,
+            default="ff1",
+            required=True,
+            key="input_matrix",
+            bind="query-params",
+        )
+    lens = analysis.backward_lens(request, matrix)
+    table = lens.assign(word=[first(tokens) for tokens in lens["top_tokens"]])
+    chart = gradient_table(
+        table,
+        {"Most probable in x": "top_tokens", "Least probable in x": "bottom_tokens"},
+        run.target.token,
+        run.answer,
+        f"Strength of the signal: ‖δ‖ of {MATRIX_TITLES[matrix]}, L2",
+        marked=[False] * len(lens),
+    )
+    place.show(
+        findings.input_finding(lens),
+        chart,
+        "Heatmap of the most probable word of FF1's input, by layer and prompt token",
+        fit=False,
+    )
+    place.finish(
+        code_lines(request, f'table = backward_lens(trace(model, prompt, target), "{matrix}")'),
+        lens,
+    )
+
+
+def gradient_table(
+    table: pd.DataFrame,
+    lists: dict[str, str],
+    target: str,
+    answer: str,
+    title: str,
+    *,
+    marked: list[bool],
+    wide: bool = False,
+) -> alt.LayerChart:
+    """A token table coloured by the norm of delta, with word lists and ranks in the tooltips."""
+    named = describe_cells(table) | {
+        name: table[column].map(lambda tokens: "  ".join(visible(t) for t in tokens) or "–")
+        for name, column in lists.items()
+    }
+    named |= {
+        "‖δ‖, L2": table["norm"].map("{:.4g}".format),
+        f"Rank of {visible(target)} (target)": table["target_rank"].map(rank_text),
+        f"Rank of {visible(answer)} (answer)": table["answer_rank"].map(rank_text),
+    }
+    return token_table(
+        table,
+        "word",
+        Quantity("norm", "norm", title),
+        named,
+        dark=is_dark(),
+        blank="near_zero",
+        marked=pd.Series(marked, index=table.index),
+        least_width=110 if wide else 66,
+    )

@@ -1,0 +1,97 @@
+"""The forward lens's cell."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from app import analysis, findings
+from app.cells.tooltips import describe_cells, is_dark
+from app.charts.token_table import Quantity, token_table
+from app.notebook import cell, code_lines
+from app.state import Request, require_trace
+from app.words import code_span, visible
+
+TOP_K = 5
+COLOURS = {
+    "probability": "Probability",
+    "entropy": "Entropy",
+    "target_rank": "Target's rank",
+}
+
+
+def forward_cell(number: int, request: Request) -> None:
+    """Layer x token table of the most probable tokens."""
+    place = cell(
+        number,
+        "What each layer would say next",
+        "Each cell is the word the model would say after this token if it stopped at this layer. "
+        "Read a column upwards: the last layer, on top, is the real answer.",
+        key="forward",
+    )
+    colour = place.controls.segmented_control(
+        "Colour",
+        list(COLOURS),
+        format_func=COLOURS.get,
+        default="probability",
+        required=True,
+        key="colour",
+        bind="query-params",
+    )
+    with st.spinner("Reading the prompt …", show_time=True):
+        require_trace(request)  # fills the forward pass that the lens reads
+        lens = analysis.forward_lens(request, TOP_K)
+    vocabulary = request.model.vocabulary_size
+    target = request.model.target(request.prompt, request.target).token
+    quantity = {
+        "probability": Quantity(
+            "probability", "probability", "Probability of the word shown", domain=(0.0, 1.0)
+        ),
+        "entropy": Quantity("entropy", "entropy", "Entropy (nats): how undecided the model is"),
+        "target_rank": Quantity(
+            "target_rank",
+            "rank",
+            "Rank of the target + 1: 1 = most probable (log scale)",
+            domain=(0, vocabulary - 1),
+            log=True,
+        ),
+    }[colour]
+    table = lens.assign(
+        probability=lens["top_probabilities"].str[0],
+        word=lens["top_tokens"].str[0].map(visible),
+        target_rank=lens["target_rank"].astype("int64"),
+    )
+    named = describe_cells(table) | {
+        f"{i + 1}": pd.Series(
+            f"{visible(tokens[i])}   {probabilities[i]:.1%}"
+            for tokens, probabilities in zip(
+                lens["top_tokens"], lens["top_probabilities"], strict=True
+            )
+        )
+        for i in range(TOP_K)
+    }
+    named |= {
+        "Entropy (nats)": table["entropy"].map("{:.2f}".format),
+        f"Rank of {visible(target)}": table["target_rank"].map("{:,}".format),
+    }
+    chart = token_table(
+        table,
+        "word",
+        quantity,
+        named,
+        dark=is_dark(),
+        marked=table["top_tokens"].str[0] == target,
+    )
+    place.show(
+        findings.forward_finding(lens, target, vocabulary),
+        chart,
+        "Heatmap of the most probable word for each layer and prompt token",
+        fit=False,
+    )
+    place.controls.caption(
+        f"Hover a cell for its five best words. A frame marks cells that already say "
+        f"{code_span(target)}."
+    )
+    place.finish(
+        code_lines(request, f"table = forward_lens(model, prompt, target, top_k={TOP_K})"), lens
+    )

@@ -1,0 +1,97 @@
+"""The cells on where learning happens: norms, and the target's rank by layer."""
+
+from __future__ import annotations
+
+from app import analysis, findings
+from app.cells.tooltips import describe_cells, is_dark, short_number
+from app.charts.curves import target_rank_by_layer
+from app.charts.token_table import NUMBER_WIDTH, Quantity, token_table
+from app.notebook import cell, code_lines
+from app.state import Request, require_trace
+
+MODULE_TITLES = {
+    "ff2": "FF2 (MLP output)",
+    "ff1": "FF1 (MLP input)",
+    "gate": "FF1's gate",
+    "attn_out": "Attention output",
+    "attn_in": "Attention input (Q, K, V)",
+    "block": "Whole block",
+}
+
+
+def norms_cell(number: int, request: Request) -> None:
+    """Heatmaps of the norm of delta and, beside it, of x."""
+    place = cell(
+        number,
+        "How strong the signal is",
+        "Left: how strong the learning signal δ is in each layer at each token. Right: how large "
+        "the input x is there. Their product is the size of the correction.",
+        key="norms",
+    )
+    run = require_trace(request)
+    module = place.controls.segmented_control(
+        "Part of the model",
+        [name for name in MODULE_TITLES if name in run.factors],
+        format_func=MODULE_TITLES.get,
+        default="ff2",
+        required=True,
+        key="module",
+        bind="query-params",
+    )
+    everything = analysis.vjp_norms(request)
+    norms = everything[everything["module"] == module]
+    table = norms.assign(
+        signal=norms["norm"].map(short_number), size=norms["input_norm"].map(short_number)
+    )
+    tooltips = describe_cells(table) | {
+        "‖δ‖, L2": table["norm"].map("{:.5g}".format),
+        "‖x‖, L2": table["input_norm"].map("{:.5g}".format),
+    }
+    place.picture.markdown(findings.norm_finding(norms, MODULE_TITLES[module]))
+    pictures = place.picture.columns(2)
+    for where, column, text, palette, title in (
+        (pictures[0], "norm", "signal", "norm", "Signal: ‖δ‖ of the output, L2"),
+        (pictures[1], "input_norm", "size", "input_norm", "Input: ‖x‖, L2"),
+    ):
+        chart = token_table(
+            table,
+            text,
+            Quantity(column, palette, title),
+            tooltips,
+            dark=is_dark(),
+            marked=table[column] == table[column].max(),
+            page_width=360,
+            least_width=NUMBER_WIDTH,
+        )
+        where.altair_chart(
+            chart,
+            width="content",
+            key=f"norms_{column}",
+            alt=f"Heatmap by layer and prompt token. {title}",
+        )
+    place.finish(code_lines(request, "table = vjp_norms(trace(model, prompt, target))"), everything)
+
+
+def target_rank_cell(number: int, request: Request) -> None:
+    place = cell(
+        number,
+        "Where the update points to the target",
+        "Each line follows one prompt token: how probable δ of FF2 makes your target. The lower "
+        "a line runs, the more the update, which subtracts δ, pushes towards the target.",
+        key="target_rank",
+    )
+    run = require_trace(request)
+    lens = analysis.backward_lens(request, "ff2")
+    vocabulary = request.model.vocabulary_size
+    if lens["near_zero"].all():
+        place.picture.info(findings.backward_finding(lens, run.target.token, vocabulary))
+        return
+    place.show(
+        findings.target_rank_finding(lens, run.target.token, vocabulary),
+        target_rank_by_layer(lens, vocabulary, dark=is_dark()),
+        "Line chart of the target's rank in the gradient by layer, a line for each prompt token",
+        fit=True,
+    )
+    place.finish(
+        code_lines(request, 'table = backward_lens(trace(model, prompt, target), "ff2")'), lens
+    )

@@ -1,0 +1,63 @@
+"""The cells on gradient rank."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import analysis, findings
+from app.cells.tooltips import is_dark
+from app.charts.curves import rank_by_layer, rank_by_length
+from app.notebook import cell, code_lines
+from app.state import Request, require_trace
+
+
+def rank_curve_cell(number: int, request: Request) -> None:
+    place = cell(
+        number,
+        "Every token adds one direction",
+        "The prompt is read token by token; each dot is the rank of a layer's gradient for the "
+        "prompt up to there. On the dashed diagonal, each token adds a direction of its own.",
+        key="rank_curve",
+    )
+    n_layers = request.model.n_layers
+    default = sorted({0, n_layers // 2, n_layers - 2, n_layers - 1} & set(range(n_layers)))
+    chosen = place.controls.multiselect(
+        "Layers",
+        range(n_layers),
+        default=default,
+        key=f"layers_{n_layers}",
+        bind="query-params",
+        placeholder="Choose at least one layer",
+    )
+    require_trace(request)
+    with st.spinner("Running every beginning of the prompt …", show_time=True):
+        curve = analysis.rank_curve(request)
+    if not chosen:
+        place.picture.info("No layer is chosen. Choose one or more below.")
+    else:
+        place.show(
+            findings.rank_curve_finding(curve),
+            rank_by_length(curve, sorted(chosen), dark=is_dark()),
+            "Line chart of gradient rank against prompt length, a line for each layer",
+            fit=False,
+        )
+    place.finish(code_lines(request, "table = rank_curve(model, prompt, target)"), curve)
+
+
+def rank_by_layer_cell(number: int, request: Request) -> None:
+    place = cell(
+        number,
+        "The whole prompt, layer by layer",
+        "The same rank for the whole prompt, in every layer. In the last layer only the last "
+        "token is corrected, so that one direction is left.",
+        key="rank_by_layer",
+    )
+    require_trace(request)
+    ranks = analysis.gradient_rank(request)
+    place.show(
+        findings.rank_finding(ranks, min(request.model.d_model, request.model.d_mlp)),
+        rank_by_layer(ranks, dark=is_dark()),
+        "Line chart of the gradient's rank in every layer",
+        fit=True,
+    )
+    place.finish(code_lines(request, "table = gradient_rank(trace(model, prompt, target))"), ranks)
