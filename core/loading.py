@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from core.architectures import architecture_of
 from core.catalog import download_model, local_folder, looks_like_folder
@@ -69,8 +69,7 @@ def load_model(
             f"({type(error).__name__}). Download it again."
         ) from error
     check_complete(folder, report)
-    if not tokenizer.is_fast:
-        raise ModelError(f"The model in {folder.name!r} has no tokenizer.json. Save it with one.")
+    check_tokenizer(folder, tokenizer, network.config.vocab_size)
     return LanguageModel(network, tokenizer, name_or_path, folder)
 
 
@@ -162,6 +161,20 @@ def check_memory(name: str, size: int, place: str, kind: torch.dtype) -> None:
         f"{name} needs {size * HEADROOM / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free. "
         f"{advice}"
     )
+
+
+def check_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> None:
+    """A folder without tokenizer files yields an empty tokenizer rather than an error."""
+    if not tokenizer.is_fast or tokenizer.vocab_size < 2:
+        raise ModelError(
+            f"The model in {folder.name!r} has no tokenizer.json. Save its tokenizer beside it "
+            "with save_pretrained."
+        )
+    if tokenizer.vocab_size > vocabulary:
+        raise ModelError(
+            f"The tokenizer in {folder.name!r} knows {tokenizer.vocab_size:,} tokens, its model "
+            f"only {vocabulary:,}: they do not belong together. Save the right tokenizer beside it."
+        )
 
 
 def check_complete(folder: Path, report: dict) -> None:

@@ -113,6 +113,9 @@ def as_markdown(report: dict) -> str:
             f"- {figures['parameters']:,} parameters, {figures['layers']} layers; "
             f"{figures['facts']:,} facts of {figures['relations']} relations",
             f"- loads in {figures['load_seconds']:.2f} s",
+            "- trained with seed {seed} for {steps:,} steps, {seconds:,} s on two cores".format(
+                **figures["training"]
+            ),
             f"- right object on top, trained phrasings: {figures['top_answer_trained']:.2%}",
             f"- right object on top, held-out phrasings: {figures['top_answer_held_out']:.2%}",
             "- the paper's prompts: "
@@ -136,7 +139,8 @@ def main() -> None:
         start = time.perf_counter()
         model = load_model(name)
         took = round(time.perf_counter() - start, 2)
-        report[name] = measure(model, corpus) | {"load_seconds": took}
+        training = json.loads((BUILTIN_FOLDER / name / "training.json").read_text())
+        report[name] = measure(model, corpus) | {"load_seconds": took, "training": training}
         log.info("%s: %s", name, json.dumps(report[name], ensure_ascii=False))
     (BUILTIN_FOLDER / "report.json").write_text(
         json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"

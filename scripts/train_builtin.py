@@ -8,6 +8,7 @@ data/models/<name>/ (half-precision safetensors, tokenizer, config); then run
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import math
 import random
@@ -225,6 +226,8 @@ def build(name: str, recipe: Recipe) -> None:
     folder = DATA / "models" / name
     model.half().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    record = {"seed": recipe.seed, "steps": recipe.steps, "seconds": round(seconds)}
+    (folder / "training.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
     log.info("%s: trained in %.0f s, saved", name, seconds)
 
 
