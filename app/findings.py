@@ -90,10 +90,16 @@ def rank_curve_finding(curve: pd.DataFrame) -> str:
     on_diagonal = (body["rank"] == body["prompt_length"]).sum()
     final = curve.loc[curve["layer"] == last, "rank"]
     end = "is always 1" if (final == 1).all() else f"is between {final.min()} and {final.max()}"
+    why = ""
+    if on_diagonal < len(body):
+        why = (
+            " Where it is less, a token brings nothing new, or its signal is too weak to be told "
+            "from the rounding of a 32-bit gradient."
+        )
     return (
         f"Below the last layer the rank equals the number of prompt tokens in {on_diagonal} of "
-        f"{len(body)} cases ({on_diagonal / max(len(body), 1):.0%}); it is never more. In the last "
-        f"layer it {end}."
+        f"{len(body)} cases ({on_diagonal / max(len(body), 1):.0%}); it is never more.{why} In the "
+        f"last layer it {end}."
     )
 
 

@@ -15,6 +15,14 @@ PAGES = (
 )
 
 
+# A picture wider than the page scrolls inside its cell, and opens at its right end: the last
+# prompt token matters most.
+STYLE = """<style>
+.stVegaLiteChart { max-width: 100%; overflow-x: auto; direction: rtl; }
+.stVegaLiteChart > * { direction: ltr; margin-right: auto; }
+</style>"""
+
+
 def main() -> None:
     st.set_page_config(page_title="Backward Lens", page_icon="🔎", layout="wide")
     pages = [
@@ -22,6 +30,7 @@ def main() -> None:
         for file, title, path in PAGES
     ]
     page = st.navigation(pages, expanded=True)
+    st.html(STYLE)
     sidebar()
     page.run()
 

@@ -19,7 +19,6 @@ from app.models import (
     short_name,
     start_download,
 )
-from app.settings import PROMPT_CHARACTERS, TARGET_CHARACTERS
 from app.state import (
     MODEL,
     OTHER_MODEL,
@@ -49,7 +48,6 @@ def sidebar() -> None:
             "Prompt",
             key=PROMPT,
             bind="query-params",
-            max_chars=PROMPT_CHARACTERS,
             help="The beginning of a sentence. Press Enter to see what changes.",
         )
         below_prompt = st.container()
@@ -57,7 +55,6 @@ def sidebar() -> None:
             "Target: the word that should come next",
             key=TARGET,
             bind="query-params",
-            max_chars=TARGET_CHARACTERS,
             help="The word that you want the model to say. It need not be true.",
         )
         below_target = st.container()
@@ -77,27 +74,17 @@ def sidebar() -> None:
 
 def model_field() -> core.LanguageModel | None:
     """The model's picker; the loaded model, or None with the reason on the screen."""
-    st.selectbox(
-        "Model",
-        [*CARDS, OTHER],
-        key=MODEL,
-        format_func=label,
-        bind="query-params",
-        index=None,
-        required=True,
-    )
-    if st.session_state.get(MODEL) is None:
-        st.session_state["problem"] = "Choose a model on the left."
-        return None
+    st.selectbox("Model", [*CARDS, OTHER], key=MODEL, format_func=label)
     if st.session_state[MODEL] == OTHER:
         st.text_input(
             "Folder, or name on the Hugging Face hub",
             key=OTHER_MODEL,
-            bind="query-params",
+            persist_state="session",
             placeholder="/home/me/my-gpt2 or EleutherAI/…",
             help="A GPT-2- or Llama-architecture model with safetensors weights.",
         )
     name = chosen_model()
+    st.query_params["model"] = name
     if not name:
         st.session_state["problem"] = "Type a model's folder or name on the left."
         return None
@@ -202,4 +189,5 @@ def token_chips(tokens: tuple[str, ...], used: int | None = None) -> str:
         )
         chips.append(f'<span style="{style}">{html.escape(visible(token))}</span>')
     count = "1 token" if len(tokens) == 1 else f"{len(tokens)} tokens"
-    return f'<div>{"".join(chips)}<span style="font-size:12px;opacity:.75">{count}</span></div>'
+    chips.append(f'<span style="font-size:12px;opacity:.75">{count}</span>')
+    return f'<div style="max-height:136px;overflow-y:auto">{"".join(chips)}</div>'

@@ -8,11 +8,13 @@ import streamlit as st
 
 import core
 from app.examples import EXAMPLES
-from app.models import OTHER, default_model, load
+from app.models import CARDS, OTHER, default_model, load
 from app.settings import PROMPT_CHARACTERS, PROMPT_TOKENS, TARGET_CHARACTERS
 from app.words import plain
 
-MODEL, OTHER_MODEL, PROMPT, TARGET = "model", "other_model", "prompt", "target"  # widget keys
+# Widget keys. Prompt and target are bound to the URL by their key; a picker would write its label
+# there, which says whether a model is downloaded, so that the model's name is put there by hand.
+MODEL, OTHER_MODEL, PROMPT, TARGET = "model_choice", "other_model", "prompt", "target"
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,15 @@ def set_defaults() -> None:
     They stand in the URL as well, so that a copied link names everything and opens the same view
     on a machine with another default.
     """
-    defaults = {MODEL: default_model, PROMPT: lambda: EXAMPLES[0].prompt}
-    defaults[TARGET] = lambda: EXAMPLES[0].target
+    defaults = {PROMPT: EXAMPLES[0].prompt, TARGET: EXAMPLES[0].target}
     for key, default in defaults.items():
         if key not in st.session_state and key not in st.query_params:
-            st.session_state[key] = st.query_params[key] = default()
+            st.session_state[key] = st.query_params[key] = default
+    if MODEL not in st.session_state:
+        name = st.query_params.get("model") or default_model()
+        st.session_state[MODEL] = name if name in CARDS else OTHER
+        if name not in CARDS:
+            st.session_state[OTHER_MODEL] = name
 
 
 def use_example(index: int) -> None:

@@ -35,4 +35,9 @@ def rank_text(rank: object) -> str:
 
 
 def short_number(value: float) -> str:
-    return f"{value:.2f}" if 0.01 <= value < 100 else ("0" if value == 0 else f"{value:.0e}")
+    """A norm in at most five characters."""
+    if value == 0:
+        return "0"
+    if value < 0.01:
+        return "<0.01"
+    return f"{value:.2f}" if value < 100 else f"{value:.3g}"

@@ -13,7 +13,7 @@ from app.words import shortened, visible
 
 MATRIX_TITLES = {"ff1": "FF1", "gate": "FF1's gate", "ff2": "FF2"}
 RANK_TITLE = "Rank of the gradient"
-DIRECT_LABELS = 8  # more lines than this get a legend instead of labels at their ends
+CROWD = 10  # of more lines than this, only the last prompt token's stands out
 
 
 def rank_by_length(curve: pd.DataFrame, layers: list[int], *, dark: bool) -> alt.FacetChart:
@@ -28,7 +28,7 @@ def rank_by_length(curve: pd.DataFrame, layers: list[int], *, dark: bool) -> alt
     data = data.assign(Matrix=data["matrix"].map(MATRIX_TITLES), Layer=data["layer"].map(names))
     below = [LINES[dark][i % len(LINES[dark])] for i in range(len(layers))]
     colours = [ACCENT[dark] if i == last_layer else c for i, c in zip(layers, below, strict=True)]
-    thickest = min(14, 2 + 3 * len(layers))
+    thickest = min(12, 2 + 2 * len(layers))
     widths = [2 + (thickest - 2) * (1 - i / len(layers)) for i in range(len(layers))]
     domain = list(names.values())
     n = int(curve["prompt_length"].max())
@@ -40,7 +40,12 @@ def rank_by_length(curve: pd.DataFrame, layers: list[int], *, dark: bool) -> alt
         .encode(
             x=x.scale(domain=[1, max(n, 2)], nice=False),
             y=y,
-            color=alt.Color("Layer:N", scale=alt.Scale(domain=domain, range=colours), sort=domain),
+            color=alt.Color(
+                "Layer:N",
+                scale=alt.Scale(domain=domain, range=colours),
+                sort=domain,
+                legend=alt.Legend(orient="top", symbolStrokeWidth=5),
+            ),
             strokeWidth=alt.StrokeWidth(
                 "Layer:N", scale=alt.Scale(domain=domain, range=widths), legend=None
             ),
@@ -48,7 +53,7 @@ def rank_by_length(curve: pd.DataFrame, layers: list[int], *, dark: bool) -> alt
     )
     dots = (
         alt.Chart()
-        .mark_point(size=60, filled=True, color=INK[dark])
+        .mark_point(size=max(14, 60 - n), filled=True, color=INK[dark], opacity=1)
         .encode(
             x=x,
             y=y,
@@ -137,13 +142,16 @@ def target_rank_by_layer(lens: pd.DataFrame, vocabulary: int, *, dark: bool) -> 
     last = lens["position"].max()
     names = list(data.sort_values("position")["Token"].unique())
     last_name = data.loc[data["position"] == last, "Token"].iloc[0]
+    crowded = len(names) > CROWD
     colours = [
-        ACCENT[dark] if name == last_name else LINES[dark][i % len(LINES[dark])]
-        for i, name in enumerate(names)
+        QUIET[dark] if crowded else LINES[dark][i % len(LINES[dark])] for i in range(len(names))
     ]
-    hover = alt.selection_point(name="token", fields=["Token"], on="pointerover", empty=True)
+    colours[names.index(last_name)] = ACCENT[dark]
+    hover = alt.selection_point(name="token", fields=["Token"], on="pointerover", empty=not crowded)
     line_ends = data.loc[data.groupby("Token")["layer"].idxmax()]
-    direct = len(names) <= DIRECT_LABELS and well_apart(line_ends["rank"], vocabulary)
+    if crowded:
+        line_ends = line_ends[line_ends["Token"] == last_name]
+    direct = crowded or well_apart(line_ends["rank"], vocabulary)
     ends = (
         f"datum.value == 0 ? 'most probable (0)' : datum.value == {vocabulary - 1} ? "
         f"'least probable ({vocabulary - 1:,})' : format(datum.value, ',')"
@@ -167,7 +175,11 @@ def target_rank_by_layer(lens: pd.DataFrame, vocabulary: int, *, dark: bool) -> 
         color=colour,
     )
     lines = base.mark_line(point={"size": 40, "filled": True}).encode(
-        opacity=alt.when(hover).then(alt.value(1)).otherwise(alt.value(0.15)),
+        opacity=alt.when(hover)
+        .then(alt.value(0.9))
+        .when(f"{json.dumps(crowded)} && datum.Token == {json.dumps(last_name)}")
+        .then(alt.value(1))
+        .otherwise(alt.value(0.3 if crowded else 0.12)),
         strokeWidth=alt.when(f"datum.Token == {json.dumps(last_name)}")
         .then(alt.value(4))
         .otherwise(alt.value(2)),

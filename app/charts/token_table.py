@@ -13,8 +13,9 @@ from app.charts.palette import ACCENT, INK, QUIET, ramp
 from app.charts.style import FONT_SIZE, finished
 from app.words import shortened, visible
 
-PAGE_WIDTH = 900  # pixels that a laptop leaves beside the sidebar
+PAGE_WIDTH = 790  # pixels that a laptop leaves beside the sidebar and the layer axis
 CELL_WIDTHS = (66, 150)
+LEGEND_LENGTH = 260
 NUMBER_WIDTH = 50  # the least for a cell that holds a short number
 CHARACTER_WIDTH = 7.1  # of the table's 12-pixel font
 
@@ -82,12 +83,21 @@ def token_table(
         type="log" if quantity.log else "linear",
         interpolate="rgb",
     )
+    # A table that scrolls opens at its end, the last prompt token: its layers stand there.
+    scrolls = width * n_tokens > page_width
+    layer_axis = alt.Axis(grid=False, orient="right" if scrolls else "left")
     base = alt.Chart(frame).encode(
         x=alt.X("position:O", title="Prompt token", axis=token_axis(table, letters, dark)),
-        y=alt.Y("layer:O", title="Layer", sort="descending", axis=alt.Axis(grid=False)),
+        y=alt.Y("layer:O", title="Layer", sort="descending", axis=layer_axis),
         tooltip=[alt.Tooltip(f"tip{i}:N", title=title) for i, title in enumerate(tooltips)],
     )
-    legend = alt.Legend(orient="bottom", gradientLength=260, gradientThickness=10, titleLimit=400)
+    place = {"orient": "bottom"}
+    if scrolls:  # under the end of the table, where it opens
+        end, bottom = width * n_tokens - LEGEND_LENGTH - 30, height * n_layers + 44
+        place = {"orient": "none", "legendX": end, "legendY": bottom, "direction": "horizontal"}
+    legend = alt.Legend(
+        **place, gradientLength=LEGEND_LENGTH, gradientThickness=10, titleLimit=LEGEND_LENGTH + 140
+    )
     fill = alt.when("datum.hidden").then(alt.value("transparent"))
     rects = base.mark_rect(stroke=INK[dark], strokeOpacity=0.12).encode(
         color=fill.otherwise(alt.Color("value:Q", title=quantity.title, scale=scale, legend=legend))

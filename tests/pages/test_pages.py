@@ -1,0 +1,335 @@
+"""Every page in Streamlit's own test harness, with both built-in models, good input and bad."""
+
+import json
+import re
+import shutil
+
+import pyarrow as pa
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.examples import EXAMPLES
+from app.models import OTHER, load
+from app.settings import PROMPT_TOKENS
+from core import ModelError, load_model
+from core.catalog import BUILTIN, BUILTIN_FOLDER
+from tests.conftest import PROMPT, TARGET
+
+PAGES = {
+    "start": "What would the model learn?",
+    "forward_lens": "What does the model think, layer by layer?",
+    "backward_lens": "What would the model change?",
+    "gradient_rank": "How many directions does the change have?",
+    "where_learning_happens": "Where does learning happen?",
+}
+CHARTS = {
+    "start": 1,
+    "forward_lens": 1,
+    "backward_lens": 2,
+    "gradient_rank": 2,
+    "where_learning_happens": 3,
+}
+
+
+def open_page(page: str = "start", **inputs: str) -> AppTest:
+    """The app at a page with a model (name or path), prompt and target."""
+    at = AppTest.from_file("../../app/main.py", default_timeout=60)
+    query = {"model": "tiny-gpt2", "prompt": PROMPT, "target": TARGET} | inputs
+    for key, value in query.items():
+        at.query_params[key] = value
+    at.run()
+    if page != "start":
+        at.switch_page(f"../pages/{page}.py").run()
+    return at
+
+
+def charts(at: AppTest) -> list[dict]:
+    return [json.loads(el.proto.spec) for el in at.get("vega_lite_chart")]
+
+
+def chart_data(at: AppTest, index: int = 0):
+    proto = at.get("vega_lite_chart")[index].proto
+    return pa.ipc.open_stream(proto.datasets[0].data.data).read_all().to_pandas()
+
+
+def texts(at: AppTest) -> str:
+    return "\n".join(m.value for m in [*at.markdown, *at.caption, *at.info, *at.error])
+
+
+@pytest.mark.parametrize("model", BUILTIN)
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_draws_its_pictures(page, model):
+    at = open_page(page, model=model)
+    assert not at.exception
+    assert not at.error
+    assert at.header[0].value == PAGES[page]
+    assert len(charts(at)) == CHARTS[page]
+    assert len(at.get("download_button")) == len(at.expander) >= 1
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_show_code_reproduces_the_cell(page):
+    at = open_page(page)
+    assert at.code
+    for block in at.code:
+        scope: dict = {}
+        exec(block.value, scope)
+        assert len(scope["table"]) > 0
+        assert {"layer", "token"} & set(scope["table"].columns)
+
+
+def test_the_table_shows_the_prompts_tokens_and_cores_words():
+    at = open_page("backward_lens")
+    data = chart_data(at)
+    model = load("tiny-gpt2")
+    assert data["position"].nunique() == len(model.encode(PROMPT))
+    assert data["layer"].nunique() == model.n_layers
+    last = data[data["position"] == data["position"].max()]
+    assert (last["text"] == "·Paris").mean() >= 0.5
+    assert (last["marked"] == (last["text"] == "·Paris")).all()
+    assert "pushes the output **towards** that word" in texts(at)
+
+
+def test_controls_change_their_picture():
+    at = open_page("backward_lens")
+    at.segmented_control(key="backward_words").set_value("both").run()
+    assert all(" \\ " in text or text in "–…" or "…" in text for text in chart_data(at)["text"])
+    at.segmented_control(key="backward_words").set_value("bottom").run()
+    at.toggle(key="backward_normalised").set_value(True).run()
+    assert "normalize=True" in at.code[0].value
+
+    at = open_page("forward_lens")
+    for colour in ("entropy", "target_rank", "probability"):
+        at.segmented_control(key="colour").set_value(colour).run()
+        assert not at.exception
+    at = open_page("where_learning_happens", model="tiny-llama2")
+    for module in ("attn_in", "attn_out", "ff1", "gate", "block", "ff2"):
+        at.segmented_control(key="module").set_value(module).run()
+        assert not at.exception
+    at = open_page("gradient_rank")
+    at.multiselect[0].set_value([]).run()
+    assert "No layer is chosen" in texts(at)
+
+
+def test_inputs_survive_a_change_of_page():
+    at = open_page()
+    at.text_input(key="prompt").set_value("The capital of France is").run()
+    at.text_input(key="target").set_value("Rome").run()
+    for page in PAGES:
+        at.switch_page(f"../pages/{page}.py").run()
+        assert at.text_input(key="prompt").value == "The capital of France is"
+        assert at.text_input(key="target").value == "Rome"
+        assert not at.exception
+
+
+def test_a_first_visit_opens_on_a_picture():
+    at = AppTest.from_file("../../app/main.py", default_timeout=60).run()
+    assert not at.exception
+    assert at.text_input(key="prompt").value == EXAMPLES[0].prompt
+    assert at.text_input(key="target").value == EXAMPLES[0].target
+    assert len(charts(at)) == 1
+
+
+@pytest.mark.parametrize("index", range(3))
+def test_the_start_pages_examples(index):
+    at = open_page(prompt="x", target="y")
+    at.button(key=f"try_{index}").click().run()
+    assert at.text_input(key="prompt").value == EXAMPLES[index].prompt
+    assert at.text_input(key="target").value == EXAMPLES[index].target
+    assert not at.exception
+
+
+def test_the_example_picker_fills_the_fields_and_empties_itself():
+    at = open_page("forward_lens")
+    at.selectbox(key="example").set_value(4).run()
+    assert at.text_input(key="prompt").value == "Pikachu is a type of"
+    assert at.text_input(key="target").value == "music"
+    assert at.selectbox(key="example").value is None
+
+
+BAD = {
+    "empty prompt": ({"prompt": " "}, "prompt is only spaces"),
+    "empty target": ({"target": " "}, "target is only spaces"),
+    "too many words": ({"prompt": "word " * 700}, "characters|tokens long"),
+    "too many tokens": ({"prompt": "a " * 120}, "at most 96"),
+    "endless target": ({"target": "x" * 500}, "500 characters"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("page", PAGES)
+def test_bad_input_gets_a_sentence_and_is_kept(page, case):
+    inputs, message = BAD[case]
+    at = open_page(page, **inputs)
+    assert not at.exception
+    assert not charts(at)
+    assert re.search(message, at.error[0].value.replace("\\", ""))
+    assert "Nothing to show yet" in at.info[0].value
+    for key, value in inputs.items():
+        assert at.text_input(key=key).value.strip() == value.strip()
+
+
+ODD = [
+    "🙂 emoji 🙂",
+    "שלום עולם",
+    "مرحبا بالعالم",
+    "<script>alert(1)</script>",
+    "a`b*c_d$e$ :smile:",
+    "'\"\\ {curly} [x](y)",
+    "x",
+    "Obama grew up in ",
+    "0.5 a.b[0]",
+    "名前は",
+]
+
+
+@pytest.mark.parametrize("text", ODD)
+@pytest.mark.parametrize("page", PAGES)
+def test_any_text_is_analysed_and_shown_as_text(page, text):
+    for inputs in ({"prompt": text}, {"target": text}):
+        at = open_page(page, **inputs)
+        assert not at.exception
+        assert not at.error
+        assert len(charts(at)) == CHARTS[page]
+
+
+def test_a_long_target_is_explained_under_its_field():
+    at = open_page("backward_lens", target="Paris and Rome and Athens and Cairo")
+    assert not at.exception
+    assert "7 tokens. The first one, `·Paris`" in texts(at)
+
+
+def test_a_one_token_prompt_on_every_page():
+    for page in PAGES:
+        at = open_page(page, prompt="Obama")
+        assert not at.exception
+        assert len(charts(at)) == CHARTS[page]
+
+
+def test_a_target_that_the_model_already_says():
+    at = open_page("forward_lens", target="Hawaii")
+    assert "the model knows it already" in texts(at)
+
+
+def test_a_local_folder(tmp_path):
+    folder = tmp_path / "mine"
+    shutil.copytree(BUILTIN_FOLDER / "tiny-gpt2", folder)
+    at = open_page("backward_lens", model=str(folder))
+    assert at.selectbox(key="model_choice").value == OTHER
+    assert at.text_input(key="other_model").value == str(folder)
+    assert len(charts(at)) == 2
+    assert at.query_params["model"] == str(folder)
+
+
+BAD_MODELS = {
+    "/no/such/folder": "There is no folder",
+    "tests": "holds no model",
+}
+
+
+@pytest.mark.parametrize("name", BAD_MODELS)
+def test_folders_that_are_no_model(name, monkeypatch):
+    at = open_page("start", model=name)
+    assert not at.exception
+    assert BAD_MODELS[name] in at.error[0].value.replace("\\", "")
+    assert not charts(at)
+    assert at.text_input(key="other_model").value == name
+
+
+def test_corrupt_weights_get_a_sentence(tmp_path):
+    folder = tmp_path / "broken"
+    shutil.copytree(BUILTIN_FOLDER / "tiny-gpt2", folder)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    at = open_page("start", model=str(folder))
+    assert not at.exception
+    assert "damaged" in at.error[0].value
+
+
+def test_too_little_memory_gets_a_sentence(tmp_path, monkeypatch):
+    folder = tmp_path / "large"
+    shutil.copytree(BUILTIN_FOLDER / "tiny-gpt2", folder)
+    monkeypatch.setattr("core.loading.free_memory", lambda _: 1000)
+    at = open_page("start", model=str(folder))
+    assert not at.exception
+    assert "GB of memory" in at.error[0].value.replace("\\", "")
+
+
+def test_a_model_that_is_not_here_is_one_click_away(monkeypatch):
+    monkeypatch.setattr("core.is_on_this_machine", lambda name: name in BUILTIN)
+    started = []
+    monkeypatch.setattr("app.sidebar.start_download", started.append)
+    at = open_page("start", model="gpt2")
+    assert not at.exception
+    assert "not on this machine" in texts(at)
+    button = at.button(key="download")
+    assert "548 MB" in button.label
+    button.click().run()
+    assert started == ["gpt2"]
+    at.button(key="use_builtin").click().run()
+    assert at.selectbox(key="model_choice").value == "tiny-gpt2"
+    assert len(charts(at)) == 1
+
+
+def test_a_failed_download_says_why(monkeypatch):
+    from app.models import downloads, start_download
+
+    monkeypatch.setattr("core.is_on_this_machine", lambda name: name in BUILTIN)
+
+    def refuse(name, on_progress):
+        raise ModelError(f"The Hugging Face hub has no model {name!r} that you may read.")
+
+    monkeypatch.setattr("core.download_model", refuse)
+    start_download("nobody/nothing")
+    downloads()["nobody/nothing"].thread.join(10)
+    at = open_page("start", model="nobody/nothing")
+    assert not at.exception
+    assert "has no model" in at.error[0].value
+    assert at.text_input(key="other_model").value == "nobody/nothing"
+
+
+def test_a_running_download_shows_its_size_and_can_be_cancelled(monkeypatch):
+    import threading
+
+    from app.models import downloads, start_download
+
+    monkeypatch.setattr("core.is_on_this_machine", lambda name: name in BUILTIN)
+    reported, go_on = threading.Event(), threading.Event()
+
+    def slow(name, on_progress):
+        on_progress(137_000_000, 548_000_000)
+        reported.set()
+        go_on.wait(30)
+        on_progress(138_000_000, 548_000_000)
+
+    monkeypatch.setattr("core.download_model", slow)
+    start_download("gpt2")
+    assert reported.wait(10)
+    at = open_page("start", model="gpt2")
+    assert not at.exception
+    bar = at.get("progress")[0].proto
+    assert bar.text == "Downloading: 137 MB of 548 MB"
+    assert bar.value == 25
+    at.button(key="cancel_download").click().run()
+    go_on.set()
+    downloads()["gpt2"].thread.join(10)
+    assert "cancelled" in downloads()["gpt2"].error
+    downloads().clear()
+
+
+def test_operators_can_close_folders_and_downloads(monkeypatch, tmp_path):
+    monkeypatch.setenv("BACKWARD_LENS_FOLDERS", str(tmp_path))
+    at = open_page("start", model=str(BUILTIN_FOLDER / "tiny-gpt2"))
+    assert "only where its operator allows it" in at.error[0].value
+    monkeypatch.setattr("core.is_on_this_machine", lambda name: name in BUILTIN)
+    monkeypatch.setenv("BACKWARD_LENS_DOWNLOADS", "off")
+    at = open_page("start", model="gpt2")
+    assert "downloads off" in at.error[0].value
+    assert not at.get("progress")
+
+
+def test_the_apps_limit_on_prompts(monkeypatch):
+    assert load_model("tiny-gpt2").context_length < PROMPT_TOKENS
+    monkeypatch.setattr("app.state.PROMPT_TOKENS", 3)
+    at = open_page()
+    assert "4 tokens long; the pages show at most 3" in at.error[0].value.replace("\\", "")
