@@ -134,7 +134,7 @@ def gradient_table(
 ) -> alt.LayerChart:
     """A token table coloured by the norm of delta, with word lists and ranks in the tooltips."""
     named = describe_cells(table) | {
-        name: table[column].map(lambda tokens: "  ".join(visible(t) for t in tokens) or "–")
+        name: table[column].map(lambda tokens: " | ".join(visible(t) for t in tokens) or "–")
         for name, column in lists.items()
     }
     named |= {

@@ -1,0 +1,197 @@
+"""What a visitor does: open each page, type, follow a link, and see it in the picture."""
+
+import re
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from app.main import PAGES
+
+WAIT = 30_000
+CHART = "[data-testid=stVegaLiteChart]"
+
+
+def settle(page: Page) -> None:
+    """Until the script has run and its charts are drawn."""
+    app = page.get_by_test_id("stApp")
+    expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=WAIT)
+    expect(page.locator(f"{CHART} svg, {CHART} canvas").first).to_be_visible(timeout=WAIT)
+
+
+def visit(page: Page, server: str, path: str = "", **query: str) -> None:
+    inputs = {"model": "tiny-gpt2", "prompt": "Obama grew up in", "target": "Paris"} | query
+    page.goto(f"{server}/{path}?{urlencode(inputs)}")
+    settle(page)
+
+
+def box(page: Page, label: str) -> Locator:
+    """The text field whose label begins so."""
+    return page.get_by_role("textbox", name=re.compile(f"^{label}"))
+
+
+def type_into(page: Page, label: str, text: str) -> None:
+    box(page, label).fill(text)
+    box(page, label).press("Enter")
+
+
+def chart_text(page: Page, index: int = 0) -> str:
+    return " ".join(page.locator(CHART).nth(index).locator("svg text").all_text_contents())
+
+
+@pytest.mark.parametrize("path", [path for _, _, path in PAGES])
+def test_a_page_opens_and_follows_the_prompt(page, server, path):
+    visit(page, server, path)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+    before = page.locator(CHART).count()
+    type_into(page, "Prompt", "Pikachu is a type of")
+    expect(page.get_by_test_id("stSidebar").get_by_text("achu", exact=True)).to_be_visible()
+    settle(page)
+    expect(page.locator(CHART)).to_have_count(before)
+    if path != "gradient_rank":
+        expect(page.locator(CHART).first).to_contain_text("achu", timeout=WAIT)
+        assert "·type" in chart_text(page)
+    else:  # its axis is the prompt's length
+        expect(page.locator(CHART).first).to_contain_text("7", timeout=WAIT)
+    assert "prompt=Pikachu+is+a+type+of" in page.url
+
+
+def test_no_label_of_a_token_table_is_cut_off(page, server):
+    visit(page, server, "backward_lens")
+    chart = page.locator(CHART).first
+    frame = chart.bounding_box()
+    for text in chart.locator("svg text").all():
+        inner = text.bounding_box()
+        assert inner is None or inner["x"] >= frame["x"] - 4, text.text_content()
+        assert inner is None or inner["x"] + inner["width"] <= frame["x"] + frame["width"] + 4
+
+
+def test_the_first_picture_is_above_the_fold_on_a_laptop(browser, server):
+    page = browser.new_page(viewport={"width": 1366, "height": 768})
+    page.goto(server)
+    settle(page)
+    cells = page.locator(f"{CHART} svg .mark-rect.role-mark path")
+    assert cells.count() >= 4 * 8
+    lowest = cells.first.bounding_box()
+    assert lowest["y"] + lowest["height"] < 768
+    page.close()
+
+
+def test_a_long_prompt_opens_at_its_last_token(page, server):
+    prompt = "The capital of France is Paris. " * 6 + "Obama grew up in"
+    visit(page, server, "backward_lens", prompt=prompt)
+    chart = page.locator(CHART).first
+    widths = chart.evaluate("e => [e.scrollWidth, e.clientWidth, e.scrollLeft]")
+    assert widths[0] > widths[1] + 100, "it scrolls"
+    assert abs(widths[2]) < 5, "and begins at the right end"
+    last = chart.locator("svg text", has_text="·in").last.bounding_box()
+    frame = chart.bounding_box()
+    assert last["x"] + last["width"] < frame["x"] + frame["width"]
+
+
+def test_moving_between_pages_keeps_what_was_typed(page, server):
+    visit(page, server, prompt="Jack Dorsey founded", target="IBM")
+    for _, title, _ in PAGES[1:]:
+        page.get_by_test_id("stSidebarNav").get_by_text(title, exact=True).click()
+        expect(box(page, "Prompt")).to_have_value("Jack Dorsey founded")
+        settle(page)
+        assert "target=IBM" in page.url
+
+
+def test_a_link_opens_the_same_view(page, server):
+    visit(page, server, "forward_lens", model="tiny-llama2", prompt="Eddy Cue is employed by")
+    page.get_by_text("Entropy", exact=True).click()
+    expect(page).to_have_url(re.compile("colour=Entropy"), timeout=WAIT)
+    settle(page)
+    link, seen = page.url, chart_text(page)
+    assert "model=tiny-llama2" in link
+    page.goto("about:blank")
+    page.goto(link)
+    settle(page)
+    expect(page.locator(CHART).first).to_contain_text("Entropy", timeout=WAIT)
+    assert chart_text(page) == seen
+
+
+def test_an_example_and_another_model(page, server):
+    visit(page, server)
+    page.get_by_role("button", name="Jack Dorsey founded").click()
+    expect(box(page, "Prompt")).to_have_value("Jack Dorsey founded")
+    expect(page.locator(CHART).first).to_contain_text("·IBM", timeout=WAIT)
+    page.get_by_role("combobox", name="Model").click()
+    page.get_by_role("option", name=re.compile("Tiny Llama 2")).click()
+    expect(page.locator(CHART).first).to_contain_text("<s>", timeout=WAIT)
+    assert "model=tiny-llama2" in page.url
+
+
+def test_show_code_and_tooltips(page, server):
+    visit(page, server, "backward_lens")
+    page.get_by_text("Show code").first.click()
+    expect(page.get_by_test_id("stCode").first).to_contain_text('load_model("tiny-gpt2")')
+    page.locator(CHART).first.locator("svg .mark-text.role-mark text").first.hover(force=True)
+    tooltip = page.locator("#vg-tooltip-element")
+    expect(tooltip).to_contain_text("‖δ‖", timeout=WAIT)
+    expect(tooltip).to_contain_text("Pushed towards")
+
+
+def test_csv_download(page, server):
+    visit(page, server, "backward_lens")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").first.click()
+    text = download.value.path().read_text(encoding="utf-8-sig")
+    header, first, *_ = text.splitlines()
+    assert header.startswith("layer,position,token,norm,top_tokens,bottom_tokens,target_rank")
+    assert first.startswith("0,0,Obama,")
+    assert len(text.splitlines()) == 1 + 8 * 4
+
+
+@pytest.mark.parametrize("field", ["Prompt", "Target"])
+def test_markup_is_shown_and_not_run(page, server, field):
+    visit(page, server, "backward_lens")
+    page.evaluate("window.hacked = false")
+    attack = "<img src=x onerror=window.hacked=true><script>window.hacked=true</script>"
+    type_into(page, field, attack)
+    expect(page.get_by_test_id("stSidebar").get_by_text("script").first).to_be_visible(timeout=WAIT)
+    settle(page)
+    page.locator(f"{CHART} svg .mark-text.role-mark text").last.hover(force=True)
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.hacked") is False
+    expect(box(page, field)).to_have_value(attack)
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "message"),
+    [
+        ("Prompt", "", "The prompt is empty"),
+        ("Prompt", "word " * 3000, "the limit is 4,000"),
+        ("Target", "   ", "The target is only spaces"),
+    ],
+)
+def test_bad_input_is_named_where_it_was_typed(page, server, field, text, message):
+    visit(page, server, "forward_lens")
+    type_into(page, field, text)
+    sidebar = page.get_by_test_id("stSidebar")
+    expect(sidebar.get_by_text(message)).to_be_visible(timeout=WAIT)
+    expect(page.get_by_text("Nothing to show yet")).to_be_visible()
+    expect(box(page, field)).to_have_value(text)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+def test_a_model_that_cannot_be_loaded(page, server, tmp_path):
+    visit(page, server)
+    page.get_by_role("combobox", name="Model").click()
+    page.get_by_role("option", name=re.compile("A folder")).click()
+    type_into(page, "Folder, or name", str(tmp_path))
+    expect(page.get_by_text("holds no model")).to_be_visible(timeout=WAIT)
+    expect(box(page, "Prompt")).to_have_value("Obama grew up in")
+
+
+def test_two_visitors_see_their_own_prompts(browser, server):
+    first, second = browser.new_page(), browser.new_page()
+    visit(first, server, prompt="Obama grew up in", target="Paris")
+    visit(second, server, prompt="Jack Dorsey founded", target="IBM")
+    type_into(first, "Target", "London")
+    expect(first.locator(CHART).first).to_contain_text("·London", timeout=WAIT)
+    assert "·IBM" in chart_text(second)
+    assert "·Dorsey" not in chart_text(first)
+    first.close()
+    second.close()
