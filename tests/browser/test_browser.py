@@ -9,6 +9,13 @@ from playwright.sync_api import Locator, Page, expect
 from app.main import PAGES
 
 WAIT = 30_000
+CHARTS = {
+    "": 1,
+    "forward_lens": 1,
+    "backward_lens": 2,
+    "gradient_rank": 2,
+    "where_learning_happens": 3,
+}
 CHART = "[data-testid=stVegaLiteChart]"
 
 
@@ -43,11 +50,11 @@ def chart_text(page: Page, index: int = 0) -> str:
 def test_a_page_opens_and_follows_the_prompt(page, server, path):
     visit(page, server, path)
     expect(page.get_by_test_id("stException")).to_have_count(0)
-    before = page.locator(CHART).count()
+    expect(page.locator(CHART)).to_have_count(CHARTS[path], timeout=WAIT)
     type_into(page, "Prompt", "Pikachu is a type of")
     expect(page.get_by_test_id("stSidebar").get_by_text("achu", exact=True)).to_be_visible()
     settle(page)
-    expect(page.locator(CHART)).to_have_count(before)
+    expect(page.locator(CHART)).to_have_count(CHARTS[path], timeout=WAIT)
     if path != "gradient_rank":
         expect(page.locator(CHART).first).to_contain_text("achu", timeout=WAIT)
         assert "·type" in chart_text(page)
