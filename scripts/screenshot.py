@@ -17,7 +17,7 @@ from playwright.sync_api import expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 PORT = 8597
-PICTURE = ROOT / "docs" / "screenshot.png"
+PICTURE = ROOT / "data" / "screenshot.png"
 
 
 def main() -> None:
@@ -54,7 +54,6 @@ def take_picture() -> None:
         app = page.get_by_test_id("stApp")
         expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=60_000)
         page.wait_for_timeout(1000)
-        PICTURE.parent.mkdir(exist_ok=True)
         page.screenshot(path=PICTURE)
         browser.close()
 
