@@ -31,10 +31,10 @@ class Cell:
 
     def finish(self, code: str, table: pd.DataFrame) -> None:
         """The code that made the picture, and its numbers as CSV."""
-        left, right = self.footer.columns([4, 1], vertical_alignment="top")
-        with left.expander("Show code"):
+        row = self.footer.container(horizontal=True, vertical_alignment="top")
+        with row.expander("Show code"):
             st.code(code, language="python")
-        right.download_button(
+        row.download_button(
             "Download CSV",
             data=lambda: as_csv(table),
             file_name=f"{self.key}.csv",

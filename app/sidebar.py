@@ -90,7 +90,10 @@ def model_field() -> core.LanguageModel | None:
         return None
     problem = refusal(name)
     if not problem and not core.is_on_this_machine(name) and not looks_like_folder(name):
-        st.session_state["problem"] = f"{short_name(name)} is not on this machine yet."
+        st.session_state["problem"] = (
+            f"{short_name(name)} is not on this machine: download it on the left, or use the "
+            "built-in model."
+        )
         offer_download(name)
         return None
     if not problem:
@@ -112,7 +115,7 @@ def offer_download(name: str) -> None:
         return
     if job and job.error:
         st.error(plain(job.error))
-    st.info(f"{code_span(short_name(name))} is not on this machine.")
+    st.info(plain(f"{short_name(name)} is not on this machine."))
     st.button(
         f"Download ({expected_size(name)})",
         on_click=start_download,

@@ -23,8 +23,8 @@ def backward_cell(number: int, request: Request, *, key: str) -> None:
         "bottom of δ, because the update subtracts δ). A stronger colour is a stronger signal.",
         key=key,
     )
-    both, normalize = place.controls.columns([2, 2])
-    shown = both.segmented_control(
+    row = place.controls.container(horizontal=True, vertical_alignment="bottom", gap="large")
+    shown = row.segmented_control(
         "Words in the cells",
         ["bottom", "both"],
         format_func={"bottom": "Pushed towards", "both": "Away \\ towards"}.get,
@@ -33,7 +33,7 @@ def backward_cell(number: int, request: Request, *, key: str) -> None:
         key=f"{key}_words",
         bind="query-params",
     )
-    normalized = normalize.toggle(
+    normalized = row.toggle(
         "Normalised lens",
         key=f"{key}_normalised",
         bind="query-params",

@@ -14,7 +14,7 @@ from app.charts.style import FONT_SIZE, finished
 from app.words import shortened, visible
 
 PAGE_WIDTH = 790  # pixels that a laptop leaves beside the sidebar and the layer axis
-CELL_WIDTHS = (66, 150)
+CELL_WIDTHS = (66, 130)
 LEGEND_LENGTH = 260
 NUMBER_WIDTH = 50  # the least for a cell that holds a short number
 CHARACTER_WIDTH = 7.1  # of the table's 12-pixel font
