@@ -74,6 +74,8 @@ def share_of_layers_at_the_bottom(lens: pd.DataFrame, vocabulary: int) -> tuple[
 
 def input_finding(lens: pd.DataFrame) -> str:
     """What FF1 would write down, at the cell with the strongest signal."""
+    if lens["near_zero"].all():
+        return "Nothing much here: the learning signal of FF1 is zero everywhere."
     strongest = lens.loc[lens["norm"].idxmax()]
     words = ", ".join(code_span(token) for token in strongest["top_tokens"][:3])
     return (
@@ -86,10 +88,13 @@ def input_finding(lens: pd.DataFrame) -> str:
 def rank_curve_finding(curve: pd.DataFrame) -> str:
     """How many (prefix, layer, matrix) cases lie on the diagonal; the last layer apart."""
     last = curve["layer"].max()
-    body = curve[curve["layer"] < last]
-    on_diagonal = (body["rank"] == body["prompt_length"]).sum()
     final = curve.loc[curve["layer"] == last, "rank"]
-    end = "is always 1" if (final == 1).all() else f"is between {final.min()} and {final.max()}"
+    always = (final == 1).all()
+    end = "is always 1" if always else f"is between {final.min()} and {final.max()}"
+    body = curve[curve["layer"] < last]
+    if body.empty:
+        return f"This model has one layer; in it, the last one, the rank {end}."
+    on_diagonal = (body["rank"] == body["prompt_length"]).sum()
     why = ""
     if on_diagonal < len(body):
         why = (
@@ -98,7 +103,7 @@ def rank_curve_finding(curve: pd.DataFrame) -> str:
         )
     return (
         f"Below the last layer the rank equals the number of prompt tokens in {on_diagonal} of "
-        f"{len(body)} cases ({on_diagonal / max(len(body), 1):.0%}); it is never more.{why} In the "
+        f"{len(body)} cases ({on_diagonal / len(body):.0%}); it is never more.{why} In the "
         f"last layer it {end}."
     )
 
@@ -107,15 +112,22 @@ def rank_finding(ranks: pd.DataFrame, full_size: int) -> str:
     """The rank of the whole prompt's gradients, against the most that the matrix could have."""
     n = int(ranks["prompt_length"].iloc[0])
     last = ranks["layer"].max()
+    end = f"in the last layer {int(ranks.loc[ranks['layer'] == last, 'rank'].max())}"
     body = ranks[ranks["layer"] < last]
-    short = sorted(set(body.loc[body["rank"] < n, "layer"]))
+    if body.empty:
+        return f"{count(n, 'prompt token')}, and {end}: only the last token is corrected there."
+    most = int(body["rank"].max())
+    short = sorted(set(body.loc[body["rank"] < most, "layer"]))
     exception = f", but less in {layers(short)}" if short else ""
-    final = int(ranks.loc[ranks["layer"] == last, "rank"].max())
     return (
-        f"{n} prompt tokens give a change with {n} independent "
-        f"direction{'s' if n > 1 else ''}{exception}, of {full_size:,} that the matrix has room "
-        f"for; in the last layer {final}, since only the last token is corrected there."
+        f"{count(n, 'prompt token')} give{'s' if n == 1 else ''} a change with "
+        f"{count(most, 'independent direction')}{exception}, of {full_size:,} that the matrix has "
+        f"room for; {end}, since only the last token is corrected there."
     )
+
+
+def count(n: int, thing: str) -> str:
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
 
 
 def norm_finding(norms: pd.DataFrame, module: str) -> str:

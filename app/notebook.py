@@ -67,7 +67,7 @@ def as_csv(table: pd.DataFrame) -> bytes:
                     value if isinstance(value, str) else f"{value:.6g}" for value in values
                 )
             )
-    return flat.to_csv(index=False).encode("utf-8-sig")
+    return flat.to_csv(index=False, lineterminator="\r\n").encode("utf-8-sig")
 
 
 def code_lines(request: object, *lines: str) -> str:

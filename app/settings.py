@@ -20,7 +20,10 @@ def folder_allowed(folder: str) -> bool:
     roots = os.environ.get("BACKWARD_LENS_FOLDERS")
     if roots is None:
         return True
-    wanted = Path(folder).expanduser().resolve()
+    try:
+        wanted = Path(folder).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError):  # too long, no such user, a zero byte
+        return False
     return any(
         wanted.is_relative_to(Path(root).expanduser().resolve())
         for root in roots.split(os.pathsep)

@@ -66,11 +66,20 @@ CATALOG = (
 BUILTIN = tuple(card.name for card in CATALOG if card.builtin)
 
 
+def existing_folder(name: str) -> Path | None:
+    """The folder that a user's text names, or None; any text is allowed."""
+    try:
+        folder = Path(name).expanduser()
+        return folder if folder.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # too long, no such user, a zero byte
+        return None
+
+
 def looks_like_folder(name: str) -> bool:
     """Whether a user's text means a folder rather than a model on the hub."""
     known = any(card.name == name for card in CATALOG)
     written_as_path = name.startswith((".", "/", "~", "\\")) or re.match(r"[A-Za-z]:[\\/]", name)
-    return not known and bool(written_as_path or Path(name).is_dir())
+    return not known and bool(written_as_path or existing_folder(name))
 
 
 def local_folder(name: str) -> Path | None:
@@ -78,8 +87,7 @@ def local_folder(name: str) -> Path | None:
     if name in BUILTIN:
         return BUILTIN_FOLDER / name
     if looks_like_folder(name):
-        folder = Path(name).expanduser()
-        return folder if folder.is_dir() else None
+        return existing_folder(name)
     try:
         folder = Path(snapshot_download(name, local_files_only=True, allow_patterns=NEEDED_FILES))
     except (LocalEntryNotFoundError, HFValidationError, OSError, ValueError):
@@ -123,8 +131,7 @@ def download_model(name: str, *, on_progress: Callable[[int, int], None] | None 
     except (OSError, HFValidationError) as error:
         raise ModelError(
             f"{name} is not on this machine and could not be downloaded: the Hugging Face hub "
-            f"does not answer ({type(error).__name__}). Check the network, or choose a built-in "
-            "model; they need none."
+            "does not answer. Check the network, or choose a built-in model; they need none."
         ) from error
 
 

@@ -67,15 +67,14 @@ def backward_lens(
     vectors = factors.delta if matrix in WRITES_TO_RESIDUAL else factors.x
     norms = factors.delta.float().norm(dim=-1).cpu()  # (layer, token)
     near_zero = norms <= NEAR_ZERO * norms.max()
-    with model.lock:
-        seen = project(
-            model,
-            vectors.flatten(0, 1),
-            top_k=top_k,
-            rank_of=(trace.target.id, trace.answer_id),
-            bottoms=True,
-            normalize=normalize,
-        )
+    seen = project(
+        model,
+        vectors.flatten(0, 1),
+        top_k=top_k,
+        rank_of=(trace.target.id, trace.answer_id),
+        bottoms=True,
+        normalize=normalize,
+    )
     table = cells(model, trace.ids, len(norms))
     table["norm"] = norms.flatten().numpy()
     table["top_tokens"] = token_lists(model, seen.top_ids)

@@ -2,7 +2,8 @@
 
 All vectors of a request go through D in a few large matrix products. A chunk of float32 logits is
 at most LOGIT_BYTES; probabilities need a second array of that size, so that a request of any
-length adds at most 2 x LOGIT_BYTES (64 MB) to the model's memory, and at least two rows.
+length adds at most 2 x LOGIT_BYTES (64 MB) to the model's memory (or two rows, if a row is
+larger). The model's lock is held, so that this is the bound for any number of users, too.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def project(
     """
     rows = min(len(vectors), max(2, LOGIT_BYTES // (4 * model.vocabulary_size)))
     weight = model.unembedding.weight
-    with torch.no_grad():
+    with model.lock, torch.no_grad():
         # Two arrays for all chunks: fresh ones would cost as much as a pass over them.
         logits, scratch = (
             torch.empty(rows, len(weight), dtype=torch.float32, device=weight.device)

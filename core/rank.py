@@ -78,7 +78,7 @@ def factor_rank(x: Tensor, delta: Tensor) -> Tensor:
 
 def triangle(vectors: Tensor) -> Tensor:
     """R of V^T = QR: (..., token, width) -> (..., min(token, width), token), float64, on CPU."""
-    return torch.linalg.qr(vectors.to("cpu", torch.float64).mT, mode="r").R
+    return torch.linalg.qr(vectors.cpu().double().mT, mode="r").R
 
 
 def mlp_matrices(model: LanguageModel) -> tuple[str, ...]:

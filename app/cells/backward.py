@@ -139,8 +139,8 @@ def gradient_table(
     }
     named |= {
         "‖δ‖, L2": table["norm"].map("{:.4g}".format),
-        f"Rank of {visible(target)} (target)": table["target_rank"].map(rank_text),
-        f"Rank of {visible(answer)} (answer)": table["answer_rank"].map(rank_text),
+        "Rank of the target": visible(target) + ": " + table["target_rank"].map(rank_text),
+        "Rank of the answer": visible(answer) + ": " + table["answer_rank"].map(rank_text),
     }
     return token_table(
         table,

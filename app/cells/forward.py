@@ -72,7 +72,7 @@ def forward_cell(number: int, request: Request) -> None:
     }
     named |= {
         "Entropy (nats)": table["entropy"].map("{:.2f}".format),
-        f"Rank of {visible(target)}": table["target_rank"].map("{:,}".format),
+        "Rank of the target": visible(target) + ": " + table["target_rank"].map("{:,}".format),
     }
     chart = token_table(
         table,

@@ -118,7 +118,12 @@ def rank_by_layer(ranks: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
             ],
         )
     )
-    limit = pd.DataFrame({"rank": [n], "text": [f"{n} prompt tokens: the most that is possible"]})
+    limit = pd.DataFrame(
+        {
+            "rank": [n],
+            "text": [f"{n} prompt token{'s' if n > 1 else ''}: the most that is possible"],
+        }
+    )
     rule = alt.Chart(limit).mark_rule(strokeDash=[5, 4], color=QUIET[dark]).encode(y="rank:Q")
     label = (
         alt.Chart(limit)

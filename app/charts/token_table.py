@@ -74,7 +74,7 @@ def token_table(
             "hidden": hidden,
             "marked": False if marked is None else marked,
         }
-        # Titles may hold any token, and a field's name may not hold a dot or a bracket.
+        # Titles may hold any text, and a field's name may not hold a dot or a bracket.
         | {f"tip{i}": lines for i, lines in enumerate(tooltips.values())}
     )
     scale = alt.Scale(
@@ -89,7 +89,11 @@ def token_table(
     base = alt.Chart(frame).encode(
         x=alt.X("position:O", title="Prompt token", axis=token_axis(table, letters, dark)),
         y=alt.Y("layer:O", title="Layer", sort="descending", axis=layer_axis),
-        tooltip=[alt.Tooltip(f"tip{i}:N", title=title) for i, title in enumerate(tooltips)],
+        # Vega-Lite puts a title between quotes, but escapes no backslash in it.
+        tooltip=[
+            alt.Tooltip(f"tip{i}:N", title=title.replace("\\", "\\\\"))
+            for i, title in enumerate(tooltips)
+        ],
     )
     place = {"orient": "bottom"}
     if scrolls:  # under the end of the table, where it opens

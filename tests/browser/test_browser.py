@@ -109,6 +109,7 @@ def test_a_link_opens_the_same_view(page, server):
     visit(page, server, "forward_lens", model="tiny-llama2", prompt="Eddy Cue is employed by")
     page.get_by_text("Entropy", exact=True).click()
     expect(page).to_have_url(re.compile("colour=Entropy"), timeout=WAIT)
+    expect(page.locator(CHART).first).to_contain_text("Entropy", timeout=WAIT)
     settle(page)
     link, seen = page.url, chart_text(page)
     assert "model=tiny-llama2" in link

@@ -1,0 +1,145 @@
+"""Text made safe for Markdown, and numbers as people say them."""
+
+import re
+import string
+
+import pandas as pd
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from app.words import code_span, layer_list, megabytes, place, plain, shortened, visible
+
+TEXT = st.text(st.one_of(st.sampled_from("`` \n\t*"), st.characters()))
+
+
+def read_code_span(markdown):
+    """Fence and content of inline code, by CommonMark's rules."""
+    fence = re.match("`+", markdown).group()
+    assert markdown.endswith(fence)
+    content = markdown[len(fence) : -len(fence)]
+    if content.startswith(" ") and content.endswith(" ") and content.strip(" "):
+        content = content[1:-1]
+    return fence, content
+
+
+@pytest.mark.parametrize(
+    ("token", "shown"),
+    [
+        (" Paris", "·Paris"),
+        ("two words", "two·words"),
+        ("\n", "↵"),
+        ("\r\n", "↵↵"),
+        ("\t", "⇥"),
+        ("\u00a0", "⍽"),
+        ("\u200b", "∅"),
+        ("", "∅"),
+        ("é🙂\\", "é🙂\\"),
+    ],
+)
+def test_spaces_and_line_breaks_are_seen(token, shown):
+    assert visible(token) == shown
+
+
+@given(TEXT)
+def test_visible_text_is_one_line_without_spaces(text):
+    assert not set(visible(text)) & set(" \n\r\t\u00a0\u200b")
+    assert len(visible(text)) == max(len(text), 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "expected"),
+    [("Paris", 5, "Paris"), ("Barcelona", 5, "Barc…"), ("Barcelona", 1, "…"), ("", 3, "")],
+)
+def test_long_text_ends_in_an_ellipsis(text, length, expected):
+    assert shortened(text, length) == expected
+
+
+@given(TEXT, st.integers(1, 20))
+def test_shortened_text_fits_and_keeps_its_beginning(text, length):
+    short = shortened(text, length)
+    assert len(short) <= length
+    assert short == text or text.startswith(short.removesuffix("…"))
+
+
+@given(TEXT)
+@example("`")
+@example("``a`")
+@example(" ` ")
+@example("\n\n# title")
+def test_code_span_shows_any_text_letter_by_letter(text):
+    markdown = code_span(text)
+    fence, content = read_code_span(markdown)
+    assert content == visible(text)
+    assert len(fence) > max((len(run) for run in re.findall("`+", content)), default=0)
+    assert not set(markdown) & set("\n\r")
+
+
+def test_code_span_by_hand():
+    assert code_span(" in") == "`·in`"
+    assert code_span("a`b") == "``a`b``"
+    assert code_span("``") == "``` `` ```"
+
+
+@pytest.mark.parametrize("character", string.punctuation)
+def test_every_ascii_punctuation_mark_is_escaped(character):
+    assert plain(f"a{character}b") == f"a\\{character}b"
+
+
+@given(TEXT)
+def test_plain_adds_backslashes_and_nothing_else(text):
+    escaped = plain(text)
+    assert re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", escaped) == text
+    assert plain("é 9 ·δ🙂 a") == "é 9 ·δ🙂 a"
+
+
+@pytest.mark.parametrize(
+    ("rank", "vocabulary", "words"),
+    [
+        (0, 4096, "first of 4,096"),
+        (1, 4096, "number 2 of 4,096"),
+        (4094, 4096, "number 4,095 of 4,096"),
+        (4095, 4096, "last of 4,096"),
+        (1233, 50257, "number 1,234 of 50,257"),
+    ],
+)
+def test_place_counts_from_one(rank, vocabulary, words):
+    assert place(rank, vocabulary) == words
+    assert place(pd.array([rank], dtype="Int64")[0], vocabulary) == words
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (0, "0 MB"),
+        (5_600_000, "6 MB"),
+        (548_000_000, "548 MB"),
+        (1_000_000_000, "1.0 GB"),
+        (13_480_000_000, "13.5 GB"),
+    ],
+)
+def test_sizes_are_decimal_megabytes_and_gigabytes(size, words):
+    assert megabytes(size) == words
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        ([0], "0"),
+        ([3, 4], "3-4"),
+        ([0, 2], "0 and 2"),
+        ([0, 1, 2, 5], "0-2 and 5"),
+        ([0, 1, 3, 5, 6, 7], "0-1, 3 and 5-7"),
+    ],
+)
+def test_layer_list_by_hand(layers, words):
+    assert layer_list(layers) == words
+
+
+@given(st.sets(st.integers(0, 60), min_size=1))
+def test_layer_list_names_each_layer_and_no_other(layers):
+    named = []
+    for part in re.split(", | and ", layer_list(sorted(layers))):
+        first, _, last = part.partition("-")
+        named += range(int(first), int(last or first) + 1)
+    assert named == sorted(layers)
