@@ -40,23 +40,25 @@ def rank_curve(request: Request) -> pd.DataFrame:
     return _rank_curve(request.model_name, request.prompt, request.target)
 
 
-@st.cache_resource(max_entries=TRACES, show_spinner=False)
+@st.cache_resource(max_entries=TRACES, show_spinner="Reading the prompt …", show_time=True)
 def _trace(model_name: str, prompt: str, target: str) -> core.Trace:
     return core.trace(load(model_name), prompt, target)
 
 
-@st.cache_data(max_entries=TABLES, show_spinner=False)
+@st.cache_data(max_entries=TABLES, show_spinner="Reading the prompt …", show_time=True)
 def _forward_lens(model_name: str, prompt: str, target: str, top_k: int) -> pd.DataFrame:
     return core.forward_lens(load(model_name), prompt, target, top_k=top_k)
 
 
-@st.cache_data(max_entries=TABLES, show_spinner=False)
+@st.cache_data(max_entries=TABLES, show_spinner="Reading the gradient in words …", show_time=True)
 def _backward_lens(
     model_name: str, prompt: str, target: str, matrix: str, normalize: bool
 ) -> pd.DataFrame:
     return core.backward_lens(_trace(model_name, prompt, target), matrix, normalize=normalize)
 
 
-@st.cache_data(max_entries=TABLES, show_spinner=False)
+@st.cache_data(
+    max_entries=TABLES, show_spinner="Running every beginning of the prompt …", show_time=True
+)
 def _rank_curve(model_name: str, prompt: str, target: str) -> pd.DataFrame:
     return core.rank_curve(load(model_name), prompt, target)

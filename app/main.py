@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
+import core
 from app.sidebar import sidebar
+from app.words import plain
 
 PAGES = (
     ("start.py", "Start", ""),
@@ -32,7 +34,10 @@ def main() -> None:
     page = st.navigation(pages, expanded=True)
     st.html(STYLE)
     sidebar()
-    page.run()
+    try:
+        page.run()
+    except core.BackwardLensError as error:  # a model that fails while it runs
+        st.error(plain(str(error)))
 
 
 main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,9 @@ CARDS = {card.name: card for card in core.CATALOG}
 LOADED_MODELS = 4
 
 
+log = logging.getLogger(__name__)
+
+
 @st.cache_resource(max_entries=LOADED_MODELS, show_spinner=False)
 def load(name: str) -> core.LanguageModel:
     """The one shared instance of a model; raises core.ModelError."""
@@ -27,8 +31,10 @@ def load(name: str) -> core.LanguageModel:
 
 def preload_default() -> None:
     """Load the default model, and run it once so that the first user does not pay for it."""
-    model = load(default_model())
-    core.backward_lens(core.trace(model, "Obama grew up in", "Paris"))
+    try:
+        core.backward_lens(core.trace(load(default_model()), "Obama grew up in", "Paris"))
+    except core.ModelError:
+        log.exception("the default model cannot be used; visitors can choose another")
 
 
 def default_model() -> str:

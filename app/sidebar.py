@@ -66,6 +66,11 @@ def sidebar() -> None:
         below_prompt.error(plain(problem))
     else:
         below_prompt.html(token_chips(model.tokenize(prompt)))
+        if prompt[-1].isspace():
+            below_prompt.caption(
+                "The prompt ends with a space, which the model reads as a token of its own. "
+                "Delete it, unless you mean it."
+            )
         problem = show_target(below_target, model, prompt, target)
     st.session_state["problem"] = problem
     if not problem:

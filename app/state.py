@@ -107,15 +107,3 @@ def require_request() -> Request:
         st.info(f"Nothing to show yet. {plain(problem)}")
         st.stop()
     return request
-
-
-def require_trace(request: Request) -> core.Trace:
-    """The request's trace; a model that fails while it runs gets a sentence."""
-    from app import analysis
-
-    try:
-        with st.spinner("Reading the prompt forwards and backwards …", show_time=True):
-            return analysis.trace(request)
-    except core.BackwardLensError as error:
-        st.error(plain(str(error)))
-        st.stop()

@@ -1,4 +1,4 @@
-"""Reading a model's activations through hooks that are always taken off again."""
+"""One thread at a time on a model, and its activations through hooks that are always taken off."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
+from core.errors import ModelError
 from core.model import LanguageModel
 
 Site = tuple[str, int]  # (matrix, layer)
@@ -22,10 +24,29 @@ class Activation:
 
 
 @contextmanager
+def exclusive(model: LanguageModel, *, gradients: bool) -> Iterator[None]:
+    """The model for this thread alone, with or without gradients, whatever mode the caller is in.
+
+    Running out of memory becomes a ModelError; the model stays usable.
+    """
+    with model.lock, torch.inference_mode(False), torch.set_grad_enabled(gradients):
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+            if not out_of_memory and "allocate memory" not in str(error):
+                raise
+            raise ModelError(
+                f"{model.name} ran out of memory on this prompt. Shorten the prompt, or choose a "
+                "smaller model."
+            ) from error
+
+
+@contextmanager
 def capture(model: LanguageModel, matrices: tuple[str, ...]) -> Iterator[dict[Site, Activation]]:
     """Collect the activations of `matrices` in every layer while the block runs.
 
-    Hold `model.lock` around it: hooks see every thread's forward passes.
+    Use it inside `exclusive`: hooks see every thread's forward passes.
     """
     seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
     activations: dict[Site, Activation] = {}

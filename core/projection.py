@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from core.capture import exclusive
 from core.model import LanguageModel
 
 LOGIT_BYTES = 32 * 2**20
@@ -49,7 +50,7 @@ def project(
     """
     rows = min(len(vectors), max(2, LOGIT_BYTES // (4 * model.vocabulary_size)))
     weight = model.unembedding.weight
-    with model.lock, torch.no_grad():
+    with exclusive(model, gradients=False):
         # Two arrays for all chunks: fresh ones would cost as much as a pass over them.
         logits, scratch = (
             torch.empty(rows, len(weight), dtype=torch.float32, device=weight.device)

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from core.capture import capture
+from core.capture import capture, exclusive
 from core.model import LanguageModel
 from core.trace import Trace, check_numbers
 
@@ -106,7 +106,7 @@ def prefix_ranks(
 ) -> dict[str, list[Tensor]]:
     """Ranks for the prefixes of length first ... len(ids): matrix -> a tensor (prefix,) a layer."""
     lengths = torch.arange(first, len(ids) + 1)
-    with model.lock, torch.inference_mode(False), torch.enable_grad():
+    with exclusive(model, gradients=True):
         embeddings = model.embed(ids).expand(len(lengths), -1, -1).contiguous()
         with capture(model, matrices) as activations:
             hidden = model.read(embeddings.requires_grad_())

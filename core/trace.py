@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from core.architectures import MATRICES
-from core.capture import capture
+from core.capture import capture, exclusive
 from core.errors import ModelError, PromptError
 from core.model import LanguageModel
 from core.tokens import Target
@@ -70,7 +70,7 @@ def trace(model: LanguageModel, prompt: str, target: str, *, subject: str | None
     if subject is not None and subject not in prompt:
         raise PromptError(f"The subject {subject!r} is not in the prompt. Copy it from there.")
     names = tuple(m for m in MATRICES if m == "block" or m in model.matrices)
-    with model.lock, torch.inference_mode(False), torch.enable_grad():
+    with exclusive(model, gradients=True):
         with capture(model, names) as activations:
             hidden = model.read(model.embed(ids).requires_grad_())
         logits = model.unembedding(hidden[0, -1]).float()
@@ -107,7 +107,7 @@ def trace(model: LanguageModel, prompt: str, target: str, *, subject: str | None
 def residual_stream(model: LanguageModel, ids: tuple[int, ...]) -> Tensor:
     """The residual stream after each block: (layer, token, d_model). One forward pass, or none
     if the prompt was traced a moment ago."""
-    with model.lock, torch.inference_mode(False), torch.no_grad():
+    with exclusive(model, gradients=False):
         residual = model.remembered_residual(ids)
         if residual is None:
             with capture(model, ("block",)) as activations:

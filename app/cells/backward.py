@@ -10,7 +10,7 @@ from app.cells.tooltips import describe_cells, first, is_dark, rank_text
 from app.charts.curves import MATRIX_TITLES
 from app.charts.token_table import Quantity, token_table
 from app.notebook import cell, code_lines
-from app.state import Request, require_trace
+from app.state import Request
 from app.words import code_span, visible
 
 
@@ -40,7 +40,7 @@ def backward_cell(number: int, request: Request, *, key: str) -> None:
         help="Divides each δ by its norm before reading it, so that weak signals are not drowned "
         "by the final norm's own bias (appendix H).",
     )
-    run = require_trace(request)
+    run = analysis.trace(request)
     lens = analysis.backward_lens(request, "ff2", normalized)
     vocabulary = request.model.vocabulary_size
     table = lens.assign(
@@ -87,7 +87,7 @@ def input_cell(number: int, request: Request) -> None:
         "of x, what the model was reading there. A stronger colour is written down more strongly.",
         key="inputs",
     )
-    run = require_trace(request)
+    run = analysis.trace(request)
     choices = [name for name in ("ff1", "gate") if name in run.factors]
     matrix = "ff1"
     if len(choices) > 1:

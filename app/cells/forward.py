@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pandas as pd
-import streamlit as st
 
 from app import analysis, findings
 from app.cells.tooltips import describe_cells, is_dark
 from app.charts.token_table import Quantity, token_table
 from app.notebook import cell, code_lines
-from app.state import Request, require_trace
+from app.state import Request
 from app.words import code_span, visible
 
 TOP_K = 5
@@ -38,9 +37,7 @@ def forward_cell(number: int, request: Request) -> None:
         key="colour",
         bind="query-params",
     )
-    with st.spinner("Reading the prompt …", show_time=True):
-        require_trace(request)  # fills the forward pass that the lens reads
-        lens = analysis.forward_lens(request, TOP_K)
+    lens = analysis.forward_lens(request, TOP_K)
     vocabulary = request.model.vocabulary_size
     target = request.model.target(request.prompt, request.target).token
     quantity = {

@@ -7,7 +7,7 @@ from app.cells.tooltips import describe_cells, is_dark, short_number
 from app.charts.curves import target_rank_by_layer
 from app.charts.token_table import NUMBER_WIDTH, Quantity, token_table
 from app.notebook import cell, code_lines
-from app.state import Request, require_trace
+from app.state import Request
 
 MODULE_TITLES = {
     "ff2": "FF2 (MLP output)",
@@ -28,7 +28,7 @@ def norms_cell(number: int, request: Request) -> None:
         "the input x is there. Their product is the size of the correction.",
         key="norms",
     )
-    run = require_trace(request)
+    run = analysis.trace(request)
     module = place.controls.segmented_control(
         "Part of the model",
         [name for name in MODULE_TITLES if name in run.factors],
@@ -80,7 +80,7 @@ def target_rank_cell(number: int, request: Request) -> None:
         "a line runs, the more the update, which subtracts δ, pushes towards the target.",
         key="target_rank",
     )
-    run = require_trace(request)
+    run = analysis.trace(request)
     lens = analysis.backward_lens(request, "ff2")
     vocabulary = request.model.vocabulary_size
     if lens["near_zero"].all():

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
 from app import analysis, findings
 from app.cells.tooltips import is_dark
 from app.charts.curves import rank_by_layer, rank_by_length
 from app.notebook import cell, code_lines
-from app.state import Request, require_trace
+from app.state import Request
 
 
 def rank_curve_cell(number: int, request: Request) -> None:
@@ -29,9 +27,7 @@ def rank_curve_cell(number: int, request: Request) -> None:
         bind="query-params",
         placeholder="Choose at least one layer",
     )
-    require_trace(request)
-    with st.spinner("Running every beginning of the prompt …", show_time=True):
-        curve = analysis.rank_curve(request)
+    curve = analysis.rank_curve(request)
     if not chosen:
         place.picture.info("No layer is chosen. Choose one or more below.")
     else:
@@ -52,7 +48,6 @@ def rank_by_layer_cell(number: int, request: Request) -> None:
         "token is corrected, so that one direction is left.",
         key="rank_by_layer",
     )
-    require_trace(request)
     ranks = analysis.gradient_rank(request)
     place.show(
         findings.rank_finding(ranks, min(request.model.d_model, request.model.d_mlp)),

@@ -168,3 +168,29 @@ def test_damaged_weights_are_named(model):
     model.final_norm.weight.data.fill_(float("nan"))
     with pytest.raises(ModelError, match="not a number"):
         trace(model, PROMPT, TARGET)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_running_out_of_memory_is_a_sentence_and_frees_the_model(model, monkeypatch, error):
+    def fail(_):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "read", fail)
+        with pytest.raises(ModelError, match="ran out of memory on this prompt"):
+            trace(model, PROMPT, TARGET)
+    assert trace(model, PROMPT, TARGET).loss > 0
+    assert not any(m._forward_hooks for m in model.network.modules())
+
+
+def test_other_errors_stay_what_they_are(model, monkeypatch):
+    monkeypatch.setattr(model, "read", lambda _: 1 + "a")
+    with pytest.raises(TypeError):
+        trace(model, PROMPT, TARGET)

@@ -333,3 +333,19 @@ def test_the_apps_limit_on_prompts(monkeypatch):
     monkeypatch.setattr("app.state.PROMPT_TOKENS", 3)
     at = open_page()
     assert "4 tokens long; the pages show at most 3" in at.error[0].value.replace("\\", "")
+
+
+def test_a_model_that_fails_while_it_runs_gets_a_sentence(monkeypatch):
+    def fail(*_, **__):
+        raise ModelError("tiny-gpt2 ran out of memory on this prompt.")
+
+    monkeypatch.setattr("core.trace", fail)
+    at = open_page("backward_lens", prompt="A prompt that nobody asked before")
+    assert not at.exception
+    assert "ran out of memory" in at.error[0].value
+    assert at.text_input(key="prompt").value == "A prompt that nobody asked before"
+
+
+def test_a_prompt_that_ends_with_a_space_is_pointed_out():
+    assert "ends with a space" in texts(open_page(prompt="Obama grew up in "))
+    assert "ends with a space" not in texts(open_page())
