@@ -24,7 +24,8 @@ def forward_finding(lens: pd.DataFrame, target: str, vocabulary: int) -> str:
     since = len(tops) - 1
     while since and tops[since - 1] == answer:
         since -= 1
-    sure = f"{final['top_probabilities'][0]:.0%}"
+    probability = final["top_probabilities"][0]
+    sure = "over 99%" if probability > 0.99 else f"{probability:.0%}"
     says = (
         f"After the last prompt token the model says {code_span(answer)} ({sure} sure); that word "
         f"leads from layer {end['layer'].iloc[since]} on."
