@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 .PHONY: run test lint bench screenshot
 
 run: $(VENV)/.installed
-	$(BIN)/python -m streamlit run
+	@echo "Backward Lens opens on http://localhost:8501 (Ctrl+C ends it)"
+	@$(BIN)/python -m streamlit run
 
 test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
