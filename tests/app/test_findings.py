@@ -117,9 +117,10 @@ def test_a_target_that_the_model_says_is_known_already():
     assert "ends" not in says
 
 
-def test_another_answer_says_where_the_target_ends():
-    says = findings.forward_finding(forward([" a", " Hawaii"], 2), " Paris", VOCABULARY)
-    assert "the model says `·Hawaii` (75% sure)" in says
+@pytest.mark.parametrize("answer", ["Hawaii", "Par"])
+def test_another_answer_says_where_the_target_ends(answer):
+    says = findings.forward_finding(forward([" a", f" {answer}"], 2), " Paris", VOCABULARY)
+    assert f"the model says `·{answer}` (75% sure)" in says
     assert "Your target `·Paris` ends number 3 of 1,000." in says
     assert "knows it already" not in says
 

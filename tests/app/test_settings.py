@@ -165,6 +165,7 @@ def test_built_in_models_are_never_refused(monkeypatch, name):
         (("gpt2-large", "meta-llama/Llama-2-7b-hf"), "gpt2-large"),
         (("meta-llama/Llama-2-7b-hf",), "tiny-gpt2"),
         (BUILTIN, "tiny-gpt2"),
+        ((*BUILTIN, "gpt2-medium"), "gpt2-medium"),
     ],
 )
 def test_the_default_is_the_smallest_gpt2_that_is_here(monkeypatch, here, expected):
