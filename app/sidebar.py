@@ -120,7 +120,8 @@ def offer_download(name: str) -> None:
         return
     if job and job.error:
         st.error(plain(job.error))
-    st.info(plain(f"{short_name(name)} is not on this machine."))
+    else:
+        st.info(plain(f"{short_name(name)} is not on this machine."))
     st.button(
         f"Download ({expected_size(name)})",
         on_click=start_download,
