@@ -278,19 +278,23 @@ def test_layers_of_lower_rank_are_named(short, named):
 
 def test_one_prompt_token_is_singular():
     says = findings.rank_finding(whole_prompt(curve(1, 3)), 768)
-    assert "1 independent direction," in says
-    assert "1 prompt tokens" not in says
+    assert says.startswith("1 prompt token gives a change with 1 independent direction, of 768 ")
 
 
 def test_a_model_of_one_layer_has_no_layers_below_the_last():
-    assert "0 of 0" not in findings.rank_curve_finding(curve(3, 1))
+    says = findings.rank_curve_finding(curve(3, 1))
+    assert "is always 1" in says
+    assert "0 of 0" not in says
     says = findings.rank_finding(whole_prompt(curve(3, 1)), 768)
-    assert "3 independent directions" not in says  # its only layer has rank 1
+    assert "3 prompt tokens" in says
+    assert "in the last layer 1" in says
+    assert "3 independent directions" not in says
 
 
 def test_the_rank_of_a_matrix_smaller_than_the_prompt_is_not_the_number_of_tokens():
     table = whole_prompt(curve(40, 4, {(40, layer): 32 for layer in range(3)}))
-    assert "40 independent directions" not in findings.rank_finding(table, 32)
+    says = findings.rank_finding(table, 32)
+    assert says.startswith("40 prompt tokens give a change with 32 independent directions, of 32 ")
 
 
 # Text of models in all of them
