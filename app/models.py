@@ -56,6 +56,7 @@ def label(name: str) -> str:
 
 def refusal(name: str) -> str:
     """Why the operator does not let visitors open this model; empty if they may."""
+    name = name.strip()
     if looks_like_folder(name) and not folder_allowed(name):
         return "This server opens model folders only where its operator allows it. Choose another."
     if (

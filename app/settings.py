@@ -8,11 +8,12 @@ from pathlib import Path
 PROMPT_TOKENS = 128  # longer tables cannot be read on a screen, and one user must not hold up all
 PROMPT_CHARACTERS = 4000
 TARGET_CHARACTERS = 200
+OFF = {"off", "0", "no", "false"}
 
 
 def downloads_allowed() -> bool:
     """BACKWARD_LENS_DOWNLOADS=off keeps visitors of a shared server from fetching models."""
-    return os.environ.get("BACKWARD_LENS_DOWNLOADS", "on").lower() not in {"off", "0", "no"}
+    return os.environ.get("BACKWARD_LENS_DOWNLOADS", "on").strip().lower() not in OFF
 
 
 def folder_allowed(folder: str) -> bool:

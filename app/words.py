@@ -41,7 +41,7 @@ def place(rank: int, vocabulary: int) -> str:
 
 
 def megabytes(size: int) -> str:
-    if size >= 1e9:
+    if size >= 999.5e6:  # what would round to 1000 MB
         return f"{size / 1e9:.1f} GB"
     return f"{size / 1e6:.0f} MB"
 

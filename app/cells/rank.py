@@ -33,7 +33,7 @@ def rank_curve_cell(number: int, request: Request) -> None:
     else:
         place.show(
             findings.rank_curve_finding(curve),
-            rank_by_length(curve, sorted(chosen), dark=is_dark()),
+            rank_by_length(curve, sorted(chosen), full_rank(request), dark=is_dark()),
             "Line chart of gradient rank against prompt length, a line for each layer",
             fit=False,
         )
@@ -50,9 +50,14 @@ def rank_by_layer_cell(number: int, request: Request) -> None:
     )
     ranks = analysis.gradient_rank(request)
     place.show(
-        findings.rank_finding(ranks, min(request.model.d_model, request.model.d_mlp)),
-        rank_by_layer(ranks, dark=is_dark()),
+        findings.rank_finding(ranks, full_rank(request)),
+        rank_by_layer(ranks, full_rank(request), dark=is_dark()),
         "Line chart of the gradient's rank in every layer",
         fit=True,
     )
     place.finish(code_lines(request, "table = gradient_rank(trace(model, prompt, target))"), ranks)
+
+
+def full_rank(request: Request) -> int:
+    """The most directions that an MLP matrix has room for."""
+    return min(request.model.d_model, request.model.d_mlp)

@@ -16,23 +16,27 @@ RANK_TITLE = "Rank of the gradient"
 CROWD = 10  # of more lines than this, only the last prompt token's stands out
 
 
-def rank_by_length(curve: pd.DataFrame, layers: list[int], *, dark: bool) -> alt.FacetChart:
+def rank_by_length(
+    curve: pd.DataFrame, layers: list[int], full_rank: int | None = None, *, dark: bool
+) -> alt.FacetChart:
     """Gradient rank against prompt length, a line a layer, a panel a matrix, with the diagonal.
 
-    curve: prompt_length, layer, matrix, rank. Lines that lie on each other are drawn ever
+    curve: prompt_length, layer, matrix, rank. The diagonal is the most that is possible: it ends
+    at `full_rank`, the matrices' narrower side. Lines that lie on each other are drawn ever
     thinner, so that each can be seen.
     """
     data = curve[curve["layer"].isin(layers)]
     last_layer = curve["layer"].max()
     names = {layer: f"{layer} (last)" if layer == last_layer else str(layer) for layer in layers}
     data = data.assign(Matrix=data["matrix"].map(MATRIX_TITLES), Layer=data["layer"].map(names))
+    data["most"] = data["prompt_length"].clip(upper=full_rank)
     below = [LINES[dark][i % len(LINES[dark])] for i in range(len(layers))]
     colours = [ACCENT[dark] if i == last_layer else c for i, c in zip(layers, below, strict=True)]
     thickest = min(12, 2 + 2 * len(layers))
     widths = [2 + (thickest - 2) * (1 - i / len(layers)) for i in range(len(layers))]
     domain = list(names.values())
     n = int(curve["prompt_length"].max())
-    x = alt.X("prompt_length:Q", title="Prompt length (tokens)", axis=whole_numbers(n))
+    x = alt.X("prompt_length:Q", title="Prompt length (tokens)", axis=whole_numbers(1, n))
     y = rank_axis(n)
     lines = (
         alt.Chart()
@@ -68,7 +72,7 @@ def rank_by_length(curve: pd.DataFrame, layers: list[int], *, dark: bool) -> alt
     diagonal = (
         alt.Chart()
         .mark_line(strokeDash=[5, 4], color=INK[dark], strokeWidth=1.5)
-        .encode(x=x, y=alt.Y("prompt_length:Q", title=RANK_TITLE))
+        .encode(x=x, y=alt.Y("most:Q", title=RANK_TITLE))
     )
     panels = data["Matrix"].nunique()
     chart = (
@@ -82,17 +86,22 @@ def rank_by_length(curve: pd.DataFrame, layers: list[int], *, dark: bool) -> alt
 def rank_axis(n: int) -> alt.Y:
     """The axis of a gradient's rank, from 0 to the most that n tokens can give."""
     scale = alt.Scale(domain=[0, n + 0.5], nice=False)
-    return alt.Y("rank:Q", title=RANK_TITLE, scale=scale, axis=whole_numbers(n))
+    return alt.Y("rank:Q", title=RANK_TITLE, scale=scale, axis=whole_numbers(0, n))
 
 
-def whole_numbers(n: int) -> alt.Axis:
-    return alt.Axis(format="d", tickMinStep=1, tickCount=min(n, 10))
+def whole_numbers(first: int, last: int) -> alt.Axis:
+    if last <= 10:
+        return alt.Axis(format="d", values=list(range(first, last + 1)))
+    return alt.Axis(format="d", tickMinStep=1, tickCount=10)
 
 
-def rank_by_layer(ranks: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
-    """Gradient rank against layer for the whole prompt, a line a matrix; a rule at its length.
+def rank_by_layer(
+    ranks: pd.DataFrame, full_rank: int | None = None, *, dark: bool
+) -> alt.LayerChart:
+    """Gradient rank against layer for the whole prompt, a line a matrix; a rule at its limit.
 
-    ranks: layer, matrix, rank, prompt_length.
+    ranks: layer, matrix, rank, prompt_length. The limit is the prompt's length, or `full_rank`,
+    the matrices' narrower side, where the prompt is longer.
     """
     data = ranks.assign(Matrix=ranks["matrix"].map(MATRIX_TITLES))
     n = int(data["prompt_length"].iloc[0])
@@ -118,12 +127,11 @@ def rank_by_layer(ranks: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
             ],
         )
     )
-    limit = pd.DataFrame(
-        {
-            "rank": [n],
-            "text": [f"{n} prompt token{'s' if n > 1 else ''}: the most that is possible"],
-        }
-    )
+    most = n if full_rank is None else min(n, full_rank)
+    reason = f"{n} prompt token{'s' if n > 1 else ''}"
+    if most < n:
+        reason = f"{most} rows or columns of the matrix"
+    limit = pd.DataFrame({"rank": [most], "text": [f"{reason}: the most that is possible"]})
     rule = alt.Chart(limit).mark_rule(strokeDash=[5, 4], color=QUIET[dark]).encode(y="rank:Q")
     label = (
         alt.Chart(limit)

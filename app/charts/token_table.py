@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import altair as alt
 import pandas as pd
 
-from app.charts.palette import ACCENT, INK, QUIET, ramp
+from app.charts.palette import ACCENT, INK, PAPER, QUIET, ramp
 from app.charts.style import FONT_SIZE, finished
 from app.words import shortened, visible
 
@@ -111,10 +111,12 @@ def token_table(
     )
     layers = [rects, words]
     if marked is not None and marked.any():
-        frames = base.transform_filter("datum.marked").mark_rect(
-            filled=False, stroke=ACCENT[dark], strokeWidth=2.5
-        )
-        layers.append(frames)
+        framed = base.transform_filter("datum.marked")
+        # The frame stands on a halo: on the strongest cells it would not be seen without.
+        layers += [
+            framed.mark_rect(filled=False, stroke=colour[dark], strokeWidth=width)
+            for colour, width in ((PAPER, 6), (ACCENT, 3))
+        ]
     chart = alt.layer(*layers).properties(width=alt.Step(width), height=alt.Step(height))
     return finished(chart.resolve_scale(color="independent"), dark)
 

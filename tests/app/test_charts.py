@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.charts.curves import rank_by_layer, rank_by_length, target_rank_by_layer, well_apart
-from app.charts.palette import ACCENT, INK, LINES, QUIET, RAMPS, Ramp, luminance, ramp, rgb
+from app.charts.palette import ACCENT, INK, LINES, PAPER, QUIET, RAMPS, Ramp, luminance, ramp, rgb
 from app.charts.token_table import CHARACTER_WIDTH, Quantity, domain_of_three, share, token_table
 
 VOCABULARY = 4096
@@ -319,11 +319,11 @@ def test_only_marked_cells_get_a_frame():
     assert len(marks(table_chart(table), "rect")) == 1
     assert len(marks(table_chart(table, marked=none), "rect")) == 1
     chart = table_chart(table, marked=table["word"] == "w2.1")
-    _, (_, rows) = marks(chart, "rect")
+    _, (_, rows), _ = marks(chart, "rect")
     assert [(r["layer"], r["position"]) for r in rows if r["marked"]] == [(2, 1)]
-    (frame,) = (unit for unit, _ in units(chart.to_dict()) if unit["mark"].get("filled") is False)
-    assert frame["transform"] == [{"filter": "datum.marked"}]
-    assert frame["mark"]["stroke"] == ACCENT[False]
+    framed = [unit for unit, _ in units(chart.to_dict()) if unit["mark"].get("filled") is False]
+    assert all(unit["transform"] == [{"filter": "datum.marked"}] for unit in framed)
+    assert [unit["mark"]["stroke"] for unit in framed] == [PAPER[False], ACCENT[False]]
 
 
 @both_themes
@@ -434,7 +434,7 @@ def test_rank_by_length_draws_the_chosen_layers(chosen, dark):
 
 def test_rank_by_length_has_the_diagonal_and_room_for_it():
     encodings = [encoding for encoding, _ in marks(length_chart(60, 48, False), "line")]
-    assert [encoding["y"]["field"] for encoding in encodings] == ["rank", "prompt_length"]
+    assert [encoding["y"]["field"] for encoding in encodings] == ["rank", "most"]
     assert {encoding["x"]["field"] for encoding in encodings} == {"prompt_length"}
     assert encodings[0]["x"]["scale"]["domain"] == [1, 60]
     assert encodings[0]["y"]["scale"]["domain"][0] == 0
@@ -462,6 +462,20 @@ def test_rank_by_layer_has_a_line_a_matrix_and_a_rule_at_the_prompts_length(matr
     assert {row["Matrix"] for row in rows} == set(encoding["color"]["scale"]["domain"])
     assert [row["rank"] for row in marks(chart, "rule")[0][1]] == [4]
     assert marks(chart, "text")[0][1][0]["text"].startswith("4 prompt tokens")
+
+
+def test_a_matrix_narrower_than_the_prompt_sets_the_limit():
+    ranks = curve(60, 6)
+    chart = rank_by_layer(ranks[ranks["prompt_length"] == 60], 32, dark=False)
+    assert [row["rank"] for row in marks(chart, "rule")[0][1]] == [32]
+    assert marks(chart, "text")[0][1][0]["text"].startswith("32 rows or columns")
+    rows = marks(rank_by_length(ranks, [0], 32, dark=False), "line")[1][1]
+    assert max(row["most"] for row in rows) == 32
+
+
+def test_every_line_stands_apart_from_the_diagonal():
+    for dark in (False, True):
+        assert INK[dark] not in LINES[dark]
 
 
 def test_one_prompt_token_is_singular():

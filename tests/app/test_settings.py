@@ -116,7 +116,16 @@ def test_text_that_can_be_no_path_is_answered_with_a_sentence(name, roots, monke
 
 @pytest.mark.parametrize(
     ("value", "allowed"),
-    [("on", True), ("1", True), ("off", False), ("OFF", False), ("0", False), ("no", False)],
+    [
+        ("on", True),
+        ("1", True),
+        ("off", False),
+        ("OFF", False),
+        ("0", False),
+        ("no", False),
+        ("false", False),
+        (" off ", False),
+    ],
 )
 def test_downloads_can_be_switched_off(monkeypatch, value, allowed):
     assert downloads_allowed()
