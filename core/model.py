@@ -12,7 +12,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from core.architectures import Architecture, architecture_of, weight_in_out
 from core.locks import FairLock
-from core.tokens import Target, encode_prompt, encode_target, is_byte_level, piece_text
+from core.tokens import (
+    Target,
+    encode_prompt,
+    encode_target,
+    is_byte_level,
+    piece_text,
+    token_offsets,
+)
 
 REMEMBERED_PROMPTS = 4
 
@@ -128,6 +135,14 @@ class LanguageModel:
         """The target as the tokenizer sees it after the prompt; raises PromptError if empty."""
         ids = encode_target(self.tokenizer, prompt, typed)
         return Target(typed, ids, tuple(self.token_text(i) for i in ids))
+
+    def offsets(self, prompt: str) -> tuple[tuple[int, int], ...]:
+        """The characters [start, end) of the prompt that each of its tokens stands for.
+
+        Empty for BOS and for a space that the tokenizer puts in front by itself.
+        """
+        self.encode(prompt)  # refuses what has no tokens
+        return token_offsets(self.tokenizer, prompt)
 
     def tokenize(self, prompt: str) -> tuple[str, ...]:
         """The prompt's tokens as text, BOS included."""

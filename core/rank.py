@@ -11,9 +11,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from core.capture import capture, exclusive
+from core.capture import exclusive
 from core.model import LanguageModel
-from core.trace import Trace, check_numbers
+from core.trace import Trace, forward_backward
 
 MLP_MATRICES = ("ff1", "gate", "ff2")
 BATCH_BYTES = 256 * 2**20  # what one batch of prefixes may keep for its backward pass
@@ -105,20 +105,15 @@ def prefix_ranks(
     matrices: tuple[str, ...],
 ) -> dict[str, list[Tensor]]:
     """Ranks for the prefixes of length first ... len(ids): matrix -> a tensor (prefix,) a layer."""
-    lengths = torch.arange(first, len(ids) + 1)
+    lengths = list(range(first, len(ids) + 1))
     with exclusive(model, gradients=True):
         embeddings = model.embed(ids).expand(len(lengths), -1, -1).contiguous()
-        with capture(model, matrices) as activations:
-            hidden = model.read(embeddings.requires_grad_())
-        ends = hidden[torch.arange(len(lengths)), lengths - 1]
-        logits = model.unembedding(ends).float()  # (prefix, vocabulary)
-        check_numbers(logits)
-        wanted = torch.full((len(lengths),), target_id, device=logits.device)
-        loss = torch.nn.functional.cross_entropy(logits, wanted, reduction="sum")
-        sites = list(activations.values())
-        gradients = torch.autograd.grad(loss, [site.outputs[0] for site in sites])
-    ranks: dict[str, list[Tensor]] = {matrix: [] for matrix in matrices}
-    for (matrix, _), site, delta in zip(activations, sites, gradients, strict=True):
-        x = site.x.detach()[:1]  # the same in every row
-        ranks[matrix].append(factor_rank(x, delta))
-    return ranks
+        run = forward_backward(model, embeddings, lengths, [target_id] * len(lengths), matrices)
+    # x is the same in every row.
+    return {
+        matrix: [
+            factor_rank(run.sites[matrix, layer].x[:1], run.sites[matrix, layer].delta)
+            for layer in range(model.n_layers)
+        ]
+        for matrix in matrices
+    }

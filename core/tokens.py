@@ -114,3 +114,14 @@ def encode_target(tokenizer: PreTrainedTokenizerBase, prompt: str, typed: str) -
     # The target melts into the prompt's last token: read it after a plain word instead.
     stem = tokenizer("a", verbose=False).input_ids
     return tuple(tokenizer("a" + target, verbose=False).input_ids[len(stem) :])
+
+
+def token_offsets(tokenizer: PreTrainedTokenizerBase, prompt: str) -> tuple[tuple[int, int], ...]:
+    """The characters [start, end) of the prompt that each token stands for; empty for BOS."""
+    encoded = tokenizer(prompt, verbose=False, return_offsets_mapping=True)
+    pieces = tokenizer.convert_ids_to_tokens(encoded.input_ids)
+    return tuple(
+        # A lone word mark in front is no character of the prompt, unless it is a space there.
+        (start, start) if piece == WORD_MARK and not prompt[start:end].isspace() else (start, end)
+        for piece, (start, end) in zip(pieces, encoded.offset_mapping, strict=True)
+    )

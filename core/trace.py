@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -12,6 +13,7 @@ from core.architectures import MATRICES
 from core.capture import capture, exclusive
 from core.errors import ModelError, PromptError
 from core.model import LanguageModel
+from core.segments import find_subject
 from core.tokens import Target
 
 
@@ -67,29 +69,20 @@ def trace(model: LanguageModel, prompt: str, target: str, *, subject: str | None
     not a part of the prompt; ModelError if the model's output is not a number.
     """
     ids, goal = model.encode(prompt), model.target(prompt, target)
-    if subject is not None and subject not in prompt:
-        raise PromptError(f"The subject {subject!r} is not in the prompt. Copy it from there.")
+    if subject is not None:
+        find_subject(prompt, subject)
     names = tuple(m for m in MATRICES if m == "block" or m in model.matrices)
     with exclusive(model, gradients=True):
-        with capture(model, names) as activations:
-            hidden = model.read(model.embed(ids).requires_grad_())
-        logits = model.unembedding(hidden[0, -1]).float()
-        check_numbers(logits)
-        wanted = torch.tensor(goal.id, device=logits.device)
-        loss = torch.nn.functional.cross_entropy(logits, wanted)
-        outputs = [z for site in activations.values() for z in site.outputs]
-        gradients = iter(torch.autograd.grad(loss, outputs))
+        run = forward_backward(model, model.embed(ids), [len(ids)], [goal.id], names)
         factors, inputs = {}, {}
         for name in names:
-            layers = [activations[name, layer] for layer in range(model.n_layers)]
+            layers = [run.sites[name, layer] for layer in range(model.n_layers)]
             key = layers[0].x.data_ptr()  # matrices that read the same input share its stack
             if key not in inputs:
                 inputs[key] = stack([site.x for site in layers])
-            delta = stack([torch.cat([next(gradients) for _ in s.outputs], -1) for s in layers])
-            factors[name] = Factors(inputs[key], delta)
-        model.remember_residual(
-            ids, stack([activations["block", i].outputs[0] for i in range(model.n_layers)])
-        )
+            factors[name] = Factors(inputs[key], stack([site.delta for site in layers]))
+        model.remember_residual(ids, stack(run.residual))
+    logits = run.logits[0]
     return Trace(
         model=model,
         prompt=prompt,
@@ -98,10 +91,58 @@ def trace(model: LanguageModel, prompt: str, target: str, *, subject: str | None
         ids=ids,
         tokens=tuple(model.token_text(i) for i in ids),
         factors=MappingProxyType(factors),
-        logits=logits.detach(),
-        loss=loss.item(),
+        logits=logits,
+        loss=run.losses[0].item(),
         answer_id=int(logits.argmax()),
     )
+
+
+@dataclass(frozen=True)
+class BatchPass:
+    """One forward and one backward pass of several prompts, padded on the right.
+
+    The models are causal, so that padding changes nothing before it, and its own VJPs are zero.
+    """
+
+    logits: Tensor  # (row, vocabulary) after each prompt's last token, float32
+    losses: Tensor  # (row,) in nats
+    sites: dict[tuple[str, int], Factors]  # by (matrix, layer); tensors are (row, token, width)
+    residual: list[Tensor]  # (row, token, d_model) after each block, if "block" was asked for
+
+
+def forward_backward(
+    model: LanguageModel,
+    embeddings: Tensor,
+    lengths: Sequence[int],
+    target_ids: Sequence[int],
+    matrices: tuple[str, ...],
+) -> BatchPass:
+    """The inputs and VJPs of `matrices` for prompts of these lengths; use it inside `exclusive`.
+
+    embeddings: (row, token, d_model). Each row's loss is read at its own last position. Raises
+    ModelError if the model's output is not a number.
+    """
+    with capture(model, matrices) as activations:
+        hidden = model.read(embeddings.requires_grad_())
+    ends = hidden[torch.arange(len(lengths)), torch.as_tensor(lengths) - 1]
+    logits = model.unembedding(ends).float()  # (row, vocabulary)
+    check_numbers(logits)
+    wanted = torch.as_tensor(target_ids, device=logits.device)
+    losses = torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
+    outputs = [z for site in activations.values() for z in site.outputs]
+    gradients = iter(torch.autograd.grad(losses.sum(), outputs))
+    sites = {
+        place: Factors(site.x.detach(), torch.cat([next(gradients) for _ in site.outputs], -1))
+        for place, site in activations.items()
+    }
+    residual = [site.outputs[0].detach() for (m, _), site in activations.items() if m == "block"]
+    return BatchPass(logits.detach(), losses.detach(), sites, residual)
+
+
+def embed_rows(model: LanguageModel, rows: Sequence[tuple[int, ...]]) -> Tensor:
+    """Input embeddings of several prompts, padded on the right: (row, longest, d_model)."""
+    longest = max(map(len, rows))
+    return torch.cat([model.embed(row + (0,) * (longest - len(row))) for row in rows])
 
 
 def residual_stream(model: LanguageModel, ids: tuple[int, ...]) -> Tensor:

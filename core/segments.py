@@ -1,0 +1,94 @@
+"""Which part of the prompt a token belongs to, seen from the subject (Figures 5, 6, 16-21).
+
+The names follow the causal-tracing literature. Every token gets exactly one segment.
+"""
+
+from __future__ import annotations
+
+import re
+
+from core.errors import PromptError
+from core.model import LanguageModel
+
+BEFORE, FIRST, MIDDLE, LAST_OF_SUBJECT, AFTER, FURTHER, LAST = SEGMENTS = (
+    "before subject",
+    "first subject token",
+    "middle subject tokens",
+    "last subject token",
+    "first token after subject",
+    "further tokens",
+    "last token",
+)
+
+CAPITALISED = re.compile(r"[^\W\d_][\w'’.-]*|\d[\w'’.-]*")
+# Words that may stand inside a name, but neither begin nor end it: "Bank of England".
+JOINING = {"of", "the", "de", "la", "le", "von", "van", "der", "and", "al", "bin", "da", "del"}
+
+
+def segments(model: LanguageModel, prompt: str, subject: str) -> tuple[str, ...]:
+    """The segment of each prompt token, BOS included: one of SEGMENTS.
+
+    The last prompt token is "last token", whatever else it is. A subject of one token is the
+    "last subject token", where the literature looks for the fact. BOS is "before subject".
+    Raises PromptError if the subject is not in the prompt.
+    """
+    inside = subject_tokens(model, prompt, subject)
+    n = len(model.encode(prompt))
+    names = [BEFORE if i < inside.start else FURTHER for i in range(n)]
+    names[inside.start : inside.stop] = [MIDDLE] * len(inside)
+    names[inside.start] = FIRST
+    names[inside.stop - 1] = LAST_OF_SUBJECT
+    if inside.stop < n:
+        names[inside.stop] = AFTER
+    names[-1] = LAST
+    return tuple(names)
+
+
+def subject_tokens(model: LanguageModel, prompt: str, subject: str) -> range:
+    """The positions of the tokens that hold a character of the subject.
+
+    Raises PromptError if the subject is not in the prompt.
+    """
+    start, end = find_subject(prompt, subject)
+    offsets = model.offsets(prompt)
+    inside = [i for i, (left, right) in enumerate(offsets) if max(left, start) < min(right, end)]
+    return range(inside[0], inside[-1] + 1)
+
+
+def find_subject(prompt: str, subject: str) -> tuple[int, int]:
+    """Where the subject stands in the prompt: the characters [start, end).
+
+    Its first occurrence as a whole word, else its first. Raises PromptError if there is none.
+    """
+    wanted = subject.strip()
+    if not wanted:
+        raise PromptError("The subject is empty. Copy the words that the sentence is about.")
+    whole = re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", prompt)
+    start = whole.start() if whole else prompt.find(wanted)
+    if start < 0:
+        raise PromptError(f"The subject {wanted!r} is not in the prompt. Copy it from there.")
+    return start, start + len(wanted)
+
+
+def propose_subject(prompt: str) -> str:
+    """A guess at what the prompt is about: its longest span of capitalised words, else its first
+    word; empty for a prompt without a letter or digit."""
+    spans: list[tuple[int, int]] = []
+    joinable = False
+    words = list(CAPITALISED.finditer(prompt))
+    for i, word in enumerate(words):
+        text = word.group()
+        adjacent = i > 0 and not prompt[words[i - 1].end() : word.start()].strip()
+        if text[0].isupper() or (text[0].isdigit() and joinable and adjacent):
+            if joinable and adjacent:
+                spans[-1] = (spans[-1][0], word.end())
+            else:
+                spans.append((word.start(), word.end()))
+            joinable = True
+        else:
+            joinable = joinable and adjacent and text in JOINING
+    if not spans:
+        spans = [(word.start(), word.end()) for word in words[:1]]
+    # A sentence's first word is capitalised whatever it is: another name of the same length wins.
+    best = max(spans, key=lambda span: (span[1] - span[0], span[0]), default=(0, 0))
+    return prompt[slice(*best)].rstrip(".-'’")
