@@ -71,6 +71,30 @@ def project(
     return Projection(*columns)
 
 
+def lens_ranks(model: LanguageModel, vectors: Tensor, wanted: Tensor) -> Tensor:
+    """The lens ranks of each row's own tokens, and nothing else: (row, d_model) -> (row, k).
+
+    wanted: (row, k) token ids. A rank is how many tokens score strictly higher; 0 is best. The
+    result is on the CPU.
+    """
+    rows = min(len(vectors), max(2, LOGIT_BYTES // (4 * model.vocabulary_size)))
+    weight = model.unembedding.weight
+    parts = [torch.empty(0, wanted.shape[1], dtype=torch.long)]
+    with exclusive(model, gradients=False):
+        logits, scratch = (
+            torch.empty(rows, len(weight), dtype=torch.float32, device=weight.device)
+            for _ in range(2)
+        )
+        chunks = zip(vectors.split(rows), wanted.to(weight.device).split(rows), strict=True)
+        for chunk, ids in chunks if rows else ():
+            n = len(chunk)
+            unembed(model, chunk.float(), out=logits[:n])
+            own = logits[:n].gather(1, ids)
+            counts = [count_above(logits[:n], column[:, None], scratch[:n]) for column in own.mT]
+            parts.append(torch.stack(counts, 1).cpu())
+    return torch.cat(parts)
+
+
 def unembed(model: LanguageModel, vectors: Tensor, out: Tensor) -> None:
     """ln_f(v) D in float32: (row, d_model) -> out, (row, vocabulary)."""
     states = model.normalize_final(vectors)
