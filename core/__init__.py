@@ -10,31 +10,53 @@ Vocabulary Space" (EMNLP 2024). Works from a plain Python shell:
 """
 
 from core.catalog import CATALOG, ModelCard, download_model, is_on_this_machine
-from core.errors import BackwardLensError, ModelError, PromptError
+from core.counterfact import Record, Records, load_counterfact
+from core.errors import BackwardLensError, Cancelled, ModelError, PromptError
+from core.imprint import ImprintAndShift, imprint_and_shift
 from core.lens import backward_lens, forward_lens, vjp_norms
 from core.loading import load_model
 from core.model import LanguageModel
+from core.neurons import gradient_neurons, neuron_overlap
 from core.rank import gradient_rank, rank_curve
+from core.segments import SEGMENTS, propose_subject, segments
+from core.similarity import layer_similarity
+from core.study import study
+from core.study_tables import Study, side_by_side
 from core.tokens import Target
 from core.trace import Factors, Trace, trace
 
 __all__ = [
     "CATALOG",
+    "SEGMENTS",
     "BackwardLensError",
+    "Cancelled",
     "Factors",
+    "ImprintAndShift",
     "LanguageModel",
     "ModelCard",
     "ModelError",
     "PromptError",
+    "Record",
+    "Records",
+    "Study",
     "Target",
     "Trace",
     "backward_lens",
     "download_model",
     "forward_lens",
+    "gradient_neurons",
     "gradient_rank",
+    "imprint_and_shift",
     "is_on_this_machine",
+    "layer_similarity",
+    "load_counterfact",
     "load_model",
+    "neuron_overlap",
+    "propose_subject",
     "rank_curve",
+    "segments",
+    "side_by_side",
+    "study",
     "trace",
     "vjp_norms",
 ]
