@@ -40,6 +40,44 @@ def rank_curve(request: Request) -> pd.DataFrame:
     return _rank_curve(request.model_name, request.prompt, request.target)
 
 
+def segments(request: Request) -> tuple[str, ...]:
+    """The segment of each prompt token; the request must have a subject."""
+    return core.segments(request.model, request.prompt, request.subject)
+
+
+def layer_similarity(request: Request, position: int) -> pd.DataFrame:
+    return core.layer_similarity(trace(request), position=position)
+
+
+def imprint_and_shift(
+    request: Request, layer: int, matrix: str, position: int, step: float, all_tokens: bool
+) -> core.ImprintAndShift:
+    key = (request.model_name, request.prompt, request.target)
+    return _imprint_and_shift(*key, layer, matrix, position, step, all_tokens)
+
+
+def imprint_copies(request: Request, layer: int, position: int, step: float) -> pd.DataFrame:
+    return core.imprint_copies(trace(request), layer, position=position, step=step)
+
+
+def gradient_span(request: Request, layer: int, matrix: str) -> pd.DataFrame:
+    key = (request.model_name, request.prompt, request.target)
+    return _gradient_span(*key, layer, matrix)
+
+
+def gradient_neurons(
+    request: Request, layer: int, matrix: str, units: tuple[int, ...], normalize: bool
+) -> pd.DataFrame:
+    key = (request.model_name, request.prompt, request.target)
+    return _gradient_neurons(*key, layer, matrix, units, normalize)
+
+
+def neuron_overlap(request: Request, layer: int, matrix: str) -> pd.DataFrame:
+    """Shared between users and large: do not change it."""
+    key = (request.model_name, request.prompt, request.target)
+    return _neuron_overlap(*key, layer, matrix)
+
+
 @st.cache_resource(max_entries=TRACES, show_spinner="Reading the prompt …", show_time=True)
 def _trace(model_name: str, prompt: str, target: str) -> core.Trace:
     return core.trace(load(model_name), prompt, target)
@@ -62,3 +100,52 @@ def _backward_lens(
 )
 def _rank_curve(model_name: str, prompt: str, target: str) -> pd.DataFrame:
     return core.rank_curve(load(model_name), prompt, target)
+
+
+@st.cache_data(max_entries=TABLES, show_spinner="Taking the step …", show_time=True)
+def _imprint_and_shift(
+    model_name: str,
+    prompt: str,
+    target: str,
+    layer: int,
+    matrix: str,
+    position: int,
+    step: float,
+    all_tokens: bool,
+) -> core.ImprintAndShift:
+    return core.imprint_and_shift(
+        _trace(model_name, prompt, target),
+        layer,
+        matrix=matrix,
+        position=position,
+        step=step,
+        all_tokens=all_tokens,
+    )
+
+
+@st.cache_data(max_entries=TABLES, show_spinner="Reading the neurons …", show_time=True)
+def _gradient_span(
+    model_name: str, prompt: str, target: str, layer: int, matrix: str
+) -> pd.DataFrame:
+    return core.gradient_span(_trace(model_name, prompt, target), layer, matrix)
+
+
+@st.cache_data(max_entries=TABLES, show_spinner="Reading the neurons …", show_time=True)
+def _gradient_neurons(
+    model_name: str,
+    prompt: str,
+    target: str,
+    layer: int,
+    matrix: str,
+    units: tuple[int, ...],
+    normalize: bool,
+) -> pd.DataFrame:
+    run = _trace(model_name, prompt, target)
+    return core.gradient_neurons(run, layer, matrix, units=units, normalize=normalize)
+
+
+@st.cache_resource(max_entries=TRACES, show_spinner="Comparing all neurons …", show_time=True)
+def _neuron_overlap(
+    model_name: str, prompt: str, target: str, layer: int, matrix: str
+) -> pd.DataFrame:
+    return core.neuron_overlap(_trace(model_name, prompt, target), layer, matrix)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+import core
 from app.words import code_span, layer_list, place
 
 LOWEST_SHARE = 0.01  # "the lowest 1%" of the vocabulary
@@ -164,3 +165,149 @@ def target_rank_finding(lens: pd.DataFrame, target: str, vocabulary: int) -> str
 def layers(numbers: list[int]) -> str:
     word = "layer" if len(numbers) == 1 else "layers"
     return f"{word} {layer_list(sorted(numbers))}"
+
+
+def imprint_finding(
+    result: core.ImprintAndShift, matrix: str, token: str, target: str, vocabulary: int
+) -> str:
+    """What one step does to what FF2 says at the token, and to the model's answer."""
+    rows = result.table.set_index(["stage", "time"])
+    before, after = rows.loc[("mlp", "before")], rows.loc[("mlp", "after")]
+    if not result.predicted.any():
+        return (
+            f"Nothing changes: the learning signal at {code_span(token)} is zero in layer "
+            f"{result.layer}, so that a step of any size leaves {matrix} as it is."
+        )
+    who = "all prompt tokens" if result.all_tokens else f"{code_span(token)} alone"
+    if after["target_rank"] < before["target_rank"]:
+        move = "moves **towards** the target"
+    elif after["target_rank"] > before["target_rank"]:
+        move = "moves **away** from the target"
+    else:
+        move = "leaves the target where it was"
+    answers = [rows.loc[("answer", time)] for time in ("before", "after")]
+    old, new = (
+        f"{code_span(a['top_tokens'][0])} ({a['top_probabilities'][0]:.0%})" for a in answers
+    )
+    return (
+        f"One step of {result.step:g} on {matrix} in layer {result.layer}, learned from {who}: "
+        f"what FF2 says {move} {code_span(target)}, from {place(before['target_rank'], vocabulary)}"
+        f" to {place(after['target_rank'], vocabulary)}. The model's answer was {old} and is {new}."
+    )
+
+
+def agreement_finding(result: core.ImprintAndShift) -> str:
+    """How well the lemma predicts the change."""
+    if not result.predicted.any():
+        return "Nothing is predicted and nothing has changed: the signal is zero here."
+    gap = f"{result.error:.1e} of its size"
+    if not result.all_tokens:
+        verdict = "agree" if result.error < 1e-3 else "differ by rounding"
+        return f"Prediction and measurement {verdict}: the difference is {gap}."
+    alone = float((result.own - result.predicted).norm() / result.predicted.norm())
+    return (
+        f"The change is the sum of what every prompt token writes; that sum is met to within {gap}."
+        f" This token's own term, −step · ‖x‖² · δ, alone is off by {alone:.0%}."
+    )
+
+
+def duality_finding(run: core.Trace, layer: int) -> str:
+    """How few vectors the two gradients are made of."""
+    n = run.prompt_length
+    x, delta = run.matrix("ff1").x.shape[-1], run.matrix("ff1").delta.shape[-1]
+    silent = int((run.matrix("ff2").delta[layer] == 0).all(-1).sum())
+    zero = f" {count(silent, 'signal')} of the {n} are zero here." if silent else ""
+    return (
+        f"Each gradient has {x:,} × {delta:,} numbers, but {count(n, 'prompt token')} make all of "
+        f"them: FF1's neurons are mixtures of {count(n, 'input')}, FF2's of "
+        f"{count(n, 'signal')}.{zero}"
+    )
+
+
+def neuron_finding(neurons: pd.DataFrame, matrix: str, layer: int, target: str) -> str:
+    """How unequal the neurons are, and whether the largest turn towards the target."""
+    largest = neurons[neurons["group"] == "largest"]
+    median = neurons.loc[neurons["group"] == "median", "norm"].median()
+    top = float(largest["norm"].iloc[0])
+    if top == 0:
+        return f"Nothing to see here: every neuron of {matrix} is zero in layer {layer}."
+    times = f"{top / median:,.0f} times the median's" if median > 0 else "while the median is zero"
+    towards = sum(target in tokens for tokens in largest["bottom_tokens"])
+    away = sum(target in tokens for tokens in largest["top_tokens"])
+    return (
+        f"The largest neuron of {matrix} in layer {layer} has a norm of {top:.3g}, {times}. Of the "
+        f"{len(largest)} largest, {towards} hold {code_span(target)} at the bottom (the update "
+        f"turns them **towards** it) and {away} at the top (away from it)."
+    )
+
+
+def overlap_finding(overlap: pd.DataFrame, symbol: str) -> str:
+    """Which spanning vector most neurons look like."""
+    if not overlap["cosine"].notna().any():
+        return "Nothing to compare: every neuron is zero here."
+    size = overlap["cosine"].abs().fillna(0.0).to_numpy().reshape(-1, overlap["position"].nunique())
+    winners = size.argmax(1)
+    best = int(pd.Series(winners).mode().iloc[0])
+    share = (winners == best).mean()
+    token = overlap.loc[overlap["position"] == best, "token"].iloc[0]
+    return (
+        f"{share:.0%} of the {len(winners):,} neurons are most alike to the {symbol} of "
+        f"{code_span(token)}, as it is or turned round (cosine, without its sign)."
+    )
+
+
+def one_neuron_finding(neuron: pd.Series, width: int) -> str:
+    """What the update does to one neuron."""
+    if neuron["norm"] == 0:
+        return f"Neuron {neuron['neuron']} is zero: the update leaves it as it is."
+    bottom, top = (
+        ", ".join(code_span(token) for token in neuron[f"{end}_tokens"][:5])
+        for end in ("bottom", "top")
+    )
+    return (
+        f"Neuron {neuron['neuron']} is number {neuron['order'] + 1:,} of {width:,} by norm "
+        f"({neuron['norm']:.3g}). The update turns it **towards** {bottom} and **away** from {top}."
+    )
+
+
+def similarity_finding(cosines: pd.DataFrame, token: str) -> str:
+    """How alike neighbouring layers are, and how alike the first and the last."""
+    known = cosines.dropna(subset="cosine")
+    apart = known[known["layer"] != known["other_layer"]]
+    if apart.empty:
+        return (
+            f"Nothing to compare at {code_span(token)}: fewer than two layers have a signal there."
+        )
+    near = apart.loc[(apart["layer"] - apart["other_layer"]).abs() == 1, "cosine"]
+    ends = apart[(apart["layer"] == apart["layer"].min())]
+    far = ends.loc[ends["other_layer"].idxmax()]
+    low = apart.loc[apart["cosine"].idxmin()]
+    beside = f"{near.mean():.2f} on average between neighbouring layers, and " if len(near) else ""
+    return (
+        f"At {code_span(token)} the cosine is {beside}{far['cosine']:.2f} between layers "
+        f"{int(far['layer'])} and {int(far['other_layer'])}, the furthest apart; its lowest is "
+        f"{low['cosine']:.2f}, between layers {int(low['layer'])} and {int(low['other_layer'])}."
+    )
+
+
+def token_rank_finding(
+    lens: pd.DataFrame, column: str, word: str, symbol: str, vocabulary: int
+) -> str:
+    """Where a word stands at the last token, and what that means for the update."""
+    end = last_token(lens)
+    ranks = end[column].dropna().astype("int64")
+    if ranks.empty:
+        return f"At the last prompt token {symbol} is zero: it says nothing."
+    low = (ranks >= vocabulary * (1 - LOWEST_SHARE)).sum()
+    high = (ranks < vocabulary * LOWEST_SHARE).sum()
+    middle = place(int(ranks.median()), vocabulary)
+    text = (
+        f"At the last prompt token {code_span(word)} is, in the median layer, {middle} in {symbol}:"
+        f" among the most probable 1% in {high} of {len(ranks)} layers, among the least probable "
+        f"1% in {low}."
+    )
+    if "δ" not in symbol or not (low or high):
+        return text
+    if low >= high:
+        return f"{text} Subtracting δ pushes **towards** it."
+    return f"{text} Subtracting δ pushes **away** from it."

@@ -14,6 +14,10 @@ PAGES = (
     ("backward_lens.py", "Backward lens", "backward_lens"),
     ("gradient_rank.py", "Gradient rank", "gradient_rank"),
     ("where_learning_happens.py", "Where learning happens", "where_learning_happens"),
+    ("imprint_and_shift.py", "Imprint and shift", "imprint_and_shift"),
+    ("neurons.py", "Neurons", "neurons"),
+    ("across_layers.py", "Across layers", "across_layers"),
+    ("many_prompts.py", "Many prompts", "many_prompts"),
 )
 
 

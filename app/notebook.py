@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 
 import altair as alt
@@ -73,15 +74,18 @@ def as_csv(table: pd.DataFrame) -> bytes:
 def code_lines(request: object, *lines: str) -> str:
     """Python that reproduces a cell through core, with the current inputs filled in.
 
-    Lines use `model`, `prompt` and `target`; the last one is the table.
+    Lines use `model`, `prompt` and `target`, and `subject` if they name it; the last one is the
+    table.
     """
-    names = sorted({name for name in CORE_NAMES if any(f"{name}(" in line for line in lines)})
+    names = [name for name in CORE_NAMES if re.search(rf"\b{name}\(", "\n".join(lines))]
     head = [
         f"from core import {', '.join(sorted(['load_model', *names]))}",
         "",
         f"model = load_model({literal(request.model_name)})",
         f"prompt, target = {literal(request.prompt)}, {literal(request.target)}",
     ]
+    if any("subject" in line for line in lines):
+        head.append(f"subject = {literal(request.subject)}")
     return "\n".join([*head, *lines])
 
 
@@ -92,6 +96,17 @@ CORE_NAMES = (
     "gradient_rank",
     "rank_curve",
     "vjp_norms",
+    "segments",
+    "segment_means",
+    "imprint_and_shift",
+    "imprint_copies",
+    "gradient_neurons",
+    "gradient_span",
+    "neuron_overlap",
+    "layer_similarity",
+    "load_counterfact",
+    "study",
+    "side_by_side",
 )
 
 

@@ -23,14 +23,19 @@ from app.state import (
     MODEL,
     OTHER_MODEL,
     PROMPT,
+    PROPOSED,
+    SUBJECT,
     TARGET,
     Request,
     chosen_model,
     prompt_problem,
+    propose_subject,
     set_defaults,
+    subject_problem,
     target_problem,
     use_example,
     use_model,
+    use_proposed_subject,
 )
 from app.words import code_span, megabytes, plain, visible
 from core.catalog import BUILTIN, looks_like_folder
@@ -51,6 +56,7 @@ def sidebar() -> None:
             help="The beginning of a sentence. Press Enter to see what changes.",
         )
         below_prompt = st.container()
+        subject = subject_field(prompt or "")
         target = st.text_input(
             "Target: the word that should come next",
             key=TARGET,
@@ -74,7 +80,28 @@ def sidebar() -> None:
         problem = show_target(below_target, model, prompt, target)
     st.session_state["problem"] = problem
     if not problem:
-        st.session_state["request"] = Request(chosen_model(), prompt, target)
+        st.session_state["request"] = Request(chosen_model(), prompt, target, subject)
+
+
+def subject_field(prompt: str) -> str | None:
+    """The subject, proposed by the app and changed by the user; None if it is not in the prompt."""
+    propose_subject(prompt)
+    subject = st.text_input(
+        "Subject: what the sentence is about",
+        key=SUBJECT,
+        bind="query-params",
+        help="A part of the prompt. The pages use it to name the tokens' places: before, in and "
+        "after the subject. Empty the field for the app's own proposal.",
+    )
+    problem = subject_problem(prompt, subject or "")
+    if not problem:
+        return subject
+    proposal = st.session_state[PROPOSED]
+    if prompt.strip() and proposal:
+        st.warning(plain(problem))
+        label = f"Use {code_span(proposal)}"
+        st.button(label, on_click=use_proposed_subject, key="use_subject")
+    return None
 
 
 def model_field() -> core.LanguageModel | None:

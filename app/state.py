@@ -10,11 +10,14 @@ import core
 from app.examples import EXAMPLES
 from app.models import CARDS, OTHER, default_model, load
 from app.settings import PROMPT_CHARACTERS, PROMPT_TOKENS, TARGET_CHARACTERS
+from app.subjects import subject_of
 from app.words import plain
+from core.segments import find_subject
 
 # Widget keys. Prompt and target are bound to the URL by their key; a picker would write its label
 # there, which says whether a model is downloaded, so that the model's name is put there by hand.
 MODEL, OTHER_MODEL, PROMPT, TARGET = "model_choice", "other_model", "prompt", "target"
+SUBJECT, PROPOSED = "subject", "proposed_subject"
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Request:
     model_name: str
     prompt: str
     target: str
+    subject: str | None = None  # None where the field's text is not in the prompt
 
     @property
     def model(self) -> core.LanguageModel:
@@ -64,6 +68,30 @@ def chosen_model() -> str:
     if choice == OTHER:
         return (st.session_state.get(OTHER_MODEL) or "").strip()
     return choice or ""
+
+
+def propose_subject(prompt: str) -> None:
+    """Put a subject into its field, unless the user has written one."""
+    proposal = subject_of(prompt)
+    current = st.session_state.get(SUBJECT)
+    untouched = current is None and SUBJECT not in st.query_params
+    if untouched or current == st.session_state.get(PROPOSED) or (current == "" and proposal):
+        st.session_state[SUBJECT] = proposal
+    st.session_state[PROPOSED] = proposal
+
+
+def use_proposed_subject() -> None:
+    """For callbacks."""
+    st.session_state[SUBJECT] = st.session_state[PROPOSED]
+
+
+def subject_problem(prompt: str, subject: str) -> str:
+    """What is wrong with a subject, as a sentence; empty if nothing is."""
+    try:
+        find_subject(prompt, subject)
+    except core.PromptError as error:
+        return str(error)
+    return ""
 
 
 def prompt_problem(model: core.LanguageModel, prompt: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 # The characters that would be invisible in a token, and what is shown instead.
 VISIBLE = {" ": "·", "\n": "↵", "\t": "⇥", "\r": "↵", "\u00a0": "⍽", "\u200b": "∅"}
@@ -11,7 +12,14 @@ PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
 def visible(token: str) -> str:
     """A token with its spaces and line breaks to be seen."""
-    return "".join(VISIBLE.get(character, character) for character in token) or "∅"
+    return "".join(map(visible_character, token)) or "∅"
+
+
+def visible_character(character: str) -> str:
+    if character in VISIBLE:
+        return VISIBLE[character]
+    control = unicodedata.category(character) == "Cc"
+    return f"\\x{ord(character):02x}" if control else character
 
 
 def shortened(text: str, length: int) -> str:

@@ -12,13 +12,13 @@ Vocabulary Space" (EMNLP 2024). Works from a plain Python shell:
 from core.catalog import CATALOG, ModelCard, download_model, is_on_this_machine
 from core.counterfact import Record, Records, load_counterfact
 from core.errors import BackwardLensError, Cancelled, ModelError, PromptError
-from core.imprint import ImprintAndShift, imprint_and_shift
+from core.imprint import ImprintAndShift, imprint_and_shift, imprint_copies
 from core.lens import backward_lens, forward_lens, vjp_norms
 from core.loading import load_model
 from core.model import LanguageModel
-from core.neurons import gradient_neurons, neuron_overlap
+from core.neurons import gradient_neurons, gradient_span, neuron_overlap
 from core.rank import gradient_rank, rank_curve
-from core.segments import SEGMENTS, propose_subject, segments
+from core.segments import SEGMENTS, propose_subject, segment_means, segments
 from core.similarity import layer_similarity
 from core.study import study
 from core.study_tables import Study, side_by_side
@@ -46,7 +46,9 @@ __all__ = [
     "forward_lens",
     "gradient_neurons",
     "gradient_rank",
+    "gradient_span",
     "imprint_and_shift",
+    "imprint_copies",
     "is_on_this_machine",
     "layer_similarity",
     "load_counterfact",
@@ -54,6 +56,7 @@ __all__ = [
     "neuron_overlap",
     "propose_subject",
     "rank_curve",
+    "segment_means",
     "segments",
     "side_by_side",
     "study",

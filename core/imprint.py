@@ -51,6 +51,18 @@ class ImprintAndShift:
         gap = (self.measured - self.predicted).norm()
         return float(gap / self.predicted.norm()) if gap > 0 else 0.0
 
+    @property
+    def changes(self) -> pd.DataFrame:
+        """One row per number of the matrix's output: output, own, predicted, measured."""
+        return pd.DataFrame(
+            {
+                "output": range(len(self.measured)),
+                "own": self.own.numpy(),
+                "predicted": self.predicted.numpy(),
+                "measured": self.measured.numpy(),
+            }
+        )
+
 
 def imprint_and_shift(
     trace: Trace,
@@ -112,6 +124,27 @@ def imprint_and_shift(
         measured=after - before,
         table=stage_table(trace, stages, top_k),
     )
+
+
+def imprint_copies(
+    trace: Trace, layer: int, *, position: int | None = None, step: float = 0.1
+) -> pd.DataFrame:
+    """How many copies of x_i one SGD step writes into each neuron of FF1 (lemma 5.2, the imprint).
+
+    One row a neuron, the most changed first: neuron, copies (-step * delta_i[j]; what the weights
+    gain of x_i) and change (-step * |x_i|^2 * delta_i[j]; how the neuron answers the same input
+    afterwards). Raises PromptError.
+    """
+    check_layer(trace, layer)
+    position = check_position(trace, position)
+    factors = trace.matrix("ff1")
+    copies = -step * factors.delta[layer, position].float().cpu()
+    size = float(factors.x[layer, position].float().square().sum())
+    ranking = copies.abs().argsort(descending=True, stable=True)
+    table = pd.DataFrame({"neuron": ranking.numpy(), "copies": copies[ranking].numpy()})
+    table["change"] = table["copies"] * size
+    table.attrs["note"] = trace.target.note
+    return table
 
 
 @contextmanager

@@ -123,13 +123,48 @@ def gradient_neurons(
     return table
 
 
+def gradient_span(
+    trace: Trace, layer: int, matrix: str = "ff2", *, neurons: int = 8, top_k: int = 5
+) -> pd.DataFrame:
+    """A gradient as the sum of outer products that it is, for its largest neurons (Figure 2).
+
+    One row per neuron and prompt token: order (0 is the largest norm), neuron, position, token,
+    coefficient (how much of the token's spanning vector the neuron holds: delta_i[j] of FF1,
+    x_i[k] of FF2) and tokens, what the spanning vector says: the most probable of x_i, but the
+    least probable of delta_i, as the update subtracts it; an empty list for a vector of zeros.
+    Raises PromptError.
+    """
+    check_top_k(top_k, trace.model)
+    span = spanning_set(trace, layer, matrix)
+    ranking = span.norms.argsort(descending=True, stable=True)[: max(1, neurons)]
+    reads_bottom = matrix in WRITES_TO_RESIDUAL
+    seen = project(trace.model, span.vectors, top_k=top_k, bottoms=reads_bottom)
+    said = token_lists(trace.model, seen.bottom_ids if reads_bottom else seen.top_ids)
+    silent = (span.vectors == 0).all(-1).tolist()
+    said = [[] if zero else tokens for zero, tokens in zip(silent, said, strict=True)]
+    n = len(trace.tokens)
+    table = pd.DataFrame(
+        {
+            "order": [order for order in range(len(ranking)) for _ in range(n)],
+            "neuron": ranking.cpu().repeat_interleave(n).numpy(),
+            "position": list(range(n)) * len(ranking),
+            "token": list(trace.tokens) * len(ranking),
+            "coefficient": span.coefficients[:, ranking].mT.flatten().cpu().numpy(),
+            "tokens": said * len(ranking),
+        }
+    )
+    table.attrs["note"] = trace.target.note
+    return table
+
+
 def neuron_overlap(
     trace: Trace, layer: int, matrix: str = "ff2", *, tokens: int = OVERLAP_TOKENS
 ) -> pd.DataFrame:
     """How much each neuron of a gradient looks like each of its spanning vectors (Figures 7-9).
 
     One row per neuron, in order of norm, and prompt token: order (0 is the largest norm), neuron,
-    norm (L2), position, token, overlap and cosine. Overlap is how many of the neuron's `tokens`
+    norm (L2), position, token, coefficient, overlap and cosine. The neuron is the sum of
+    coefficient times spanning vector. Overlap is how many of the neuron's `tokens`
     most probable tokens are also the spanning vector's; negative, with the flipped vector's count,
     where the flipped vector overlaps more. Cosine is NaN for a vector of zeros. Spanning vectors
     that are zero have no tokens: their overlap is 0. Raises PromptError.
@@ -165,6 +200,7 @@ def neuron_overlap(
             "norm": norms[ranking].cpu().repeat_interleave(n).numpy(),
             "position": torch.arange(n).repeat(width).numpy(),
             "token": list(trace.tokens) * width,
+            "coefficient": span.coefficients[:, ranking].mT.flatten().cpu().numpy(),
             "overlap": overlap.mT.flatten().numpy(),
             "cosine": cosine.clamp(-1, 1).mT.flatten().cpu().numpy(),
         }

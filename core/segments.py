@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+import pandas as pd
+
 from core.errors import PromptError
 from core.model import LanguageModel
 
@@ -92,3 +94,26 @@ def propose_subject(prompt: str) -> str:
     # A sentence's first word is capitalised whatever it is: another name of the same length wins.
     best = max(spans, key=lambda span: (span[1] - span[0], span[0]), default=(0, 0))
     return prompt[slice(*best)].rstrip(".-'’")
+
+
+def segment_means(table: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
+    """A table of core's with one row a token, averaged over the tokens of each segment.
+
+    `names` is what `segments` returned for the prompt. Keys (layer, module, matrix) stay, numbers
+    become means in which missing values do not count; the columns position (the segment's place in
+    SEGMENTS), token (its name) and tokens (how many) take the place of the token's.
+    """
+    keys = [name for name in ("layer", "module", "matrix") if name in table]
+    values = [
+        name
+        for name in table.select_dtypes(include="number").columns
+        if name not in (*keys, "position")
+    ]
+    placed = table[[*keys, *values]].astype(dict.fromkeys(values, "Float64"))
+    placed["position"] = [SEGMENTS.index(names[position]) for position in table["position"]]
+    grouped = placed.groupby([*keys, "position"], sort=False)
+    means = grouped[values].mean().reset_index()
+    means["token"] = [SEGMENTS[position] for position in means["position"]]
+    means["tokens"] = grouped.size().to_numpy()
+    means.attrs = dict(table.attrs)
+    return means

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import core
 from app import analysis, findings
+from app.cells.controls import by_segment
 from app.cells.tooltips import describe_cells, is_dark, short_number
-from app.charts.curves import target_rank_by_layer
-from app.charts.token_table import NUMBER_WIDTH, Quantity, token_table
+from app.charts.curves import token_rank_by_layer
+from app.charts.token_table import NUMBER_WIDTH, PAGE_WIDTH, Quantity, token_table
 from app.notebook import cell, code_lines
 from app.state import Request
 
+SEGMENT_WIDTH = 110  # pixels, so that a segment's name can be read
 MODULE_TITLES = {
     "ff2": "FF2 (MLP output)",
     "ff1": "FF1 (MLP input)",
@@ -19,14 +22,14 @@ MODULE_TITLES = {
 }
 
 
-def norms_cell(number: int, request: Request) -> None:
+def norms_cell(number: int, request: Request, *, key: str = "norms") -> None:
     """Heatmaps of the norm of delta and, beside it, of x."""
     place = cell(
         number,
         "How strong the signal is",
         "Left: how strong the learning signal δ is in each layer at each token. Right: how large "
         "the input x is there. Their product is the size of the correction.",
-        key="norms",
+        key=key,
     )
     run = analysis.trace(request)
     module = place.controls.segmented_control(
@@ -35,20 +38,24 @@ def norms_cell(number: int, request: Request) -> None:
         format_func=MODULE_TITLES.get,
         default="ff2",
         required=True,
-        key="module",
+        key="module" if key == "norms" else f"{key}_module",
         bind="query-params",
     )
     everything = analysis.vjp_norms(request)
     norms = everything[everything["module"] == module]
-    table = norms.assign(
-        signal=norms["norm"].map(short_number), size=norms["input_norm"].map(short_number)
+    segmented = by_segment(place.controls, request, key)
+    shown = core.segment_means(norms, analysis.segments(request)) if segmented else norms
+    table = shown.assign(
+        signal=shown["norm"].map(short_number), size=shown["input_norm"].map(short_number)
     )
     tooltips = describe_cells(table) | {
         "‖δ‖, L2": table["norm"].map("{:.5g}".format),
         "‖x‖, L2": table["input_norm"].map("{:.5g}".format),
     }
+    if segmented:
+        tooltips |= {"Tokens in the segment": table["tokens"].astype(str)}
     place.picture.markdown(findings.norm_finding(norms, MODULE_TITLES[module]))
-    pictures = place.picture.columns(2)
+    pictures = [place.picture, place.picture] if segmented else place.picture.columns(2)
     for where, column, text, palette, title in (
         (pictures[0], "norm", "signal", "norm", "Signal: ‖δ‖ of the output, L2"),
         (pictures[1], "input_norm", "size", "input_norm", "Input: ‖x‖, L2"),
@@ -60,16 +67,21 @@ def norms_cell(number: int, request: Request) -> None:
             tooltips,
             dark=is_dark(),
             marked=table[column] == table[column].max(),
-            page_width=360,
-            least_width=NUMBER_WIDTH,
+            page_width=PAGE_WIDTH if segmented else 360,
+            least_width=SEGMENT_WIDTH if segmented else NUMBER_WIDTH,
+            x_title="Segment of the prompt" if segmented else "Prompt token",
         )
         where.altair_chart(
             chart,
             width="content",
-            key=f"norms_{column}",
+            key=f"{key}_{column}",
             alt=f"Heatmap by layer and prompt token. {title}",
         )
-    place.finish(code_lines(request, "table = vjp_norms(trace(model, prompt, target))"), everything)
+    lines = ["table = vjp_norms(trace(model, prompt, target))"]
+    if segmented:
+        lines.append("table = segment_means(table, segments(model, prompt, subject))")
+        everything = core.segment_means(everything, analysis.segments(request))
+    place.finish(code_lines(request, *lines), everything)
 
 
 def target_rank_cell(number: int, request: Request) -> None:
@@ -88,7 +100,7 @@ def target_rank_cell(number: int, request: Request) -> None:
         return
     place.show(
         findings.target_rank_finding(lens, run.target.token, vocabulary),
-        target_rank_by_layer(lens, vocabulary, dark=is_dark()),
+        token_rank_by_layer(lens, vocabulary, dark=is_dark()),
         "Line chart of the target's rank in the gradient by layer, a line for each prompt token",
         fit=True,
     )

@@ -141,15 +141,27 @@ def rank_by_layer(
     return finished(alt.layer(rule, lines, label).properties(height=260), dark)
 
 
-def target_rank_by_layer(lens: pd.DataFrame, vocabulary: int, *, dark: bool) -> alt.LayerChart:
-    """The target's lens rank in delta against layer, a line a prompt token (Figure 6).
+def token_rank_by_layer(
+    lens: pd.DataFrame,
+    vocabulary: int,
+    column: str = "target_rank",
+    title: str = "Rank of the target in δ",
+    x_title: str = "Prompt token",
+    *,
+    dark: bool,
+) -> alt.LayerChart:
+    """A word's lens rank against layer, a line a prompt token or segment (Figures 6, 18-21).
 
-    lens: backward_lens of ff2. Rank 0 (most probable) is on top; both ends are named.
+    lens: backward_lens, or its segment_means; cells without a rank are left out. Rank 0 (most
+    probable) is on top; both ends are named.
     """
-    data = lens[~lens["near_zero"]].copy()
-    data["rank"] = data["target_rank"].astype("int64")
+    data = lens[lens[column].notna()].copy()
+    if "near_zero" in data:
+        data = data[~data["near_zero"]]
+    data["rank"] = data[column].astype("float64")
+    numbered = x_title == "Prompt token"  # segments have different names, tokens may repeat
     data["Token"] = [
-        f"{position + 1}. {shortened(visible(token), 16)}"
+        f"{position + 1}. {shortened(visible(token), 16)}" if numbered else token
         for position, token in zip(data["position"], data["token"], strict=True)
     ]
     last = lens["position"].max()
@@ -172,7 +184,7 @@ def target_rank_by_layer(lens: pd.DataFrame, vocabulary: int, *, dark: bool) -> 
     ticks = [0, *(round((vocabulary - 1) * part / 4) for part in (1, 2, 3)), vocabulary - 1]
     colour = alt.Color(
         "Token:N",
-        title="Prompt token",
+        title=x_title,
         scale=alt.Scale(domain=names, range=colours),
         sort=names,
         legend=None if direct else alt.Legend(columns=1, symbolLimit=80),
@@ -181,7 +193,7 @@ def target_rank_by_layer(lens: pd.DataFrame, vocabulary: int, *, dark: bool) -> 
         x=alt.X("layer:O", title="Layer", axis=alt.Axis(labelAngle=0)),
         y=alt.Y(
             "rank:Q",
-            title="Rank of the target in δ",
+            title=title,
             scale=alt.Scale(domain=[0, vocabulary - 1], reverse=True, nice=False),
             axis=alt.Axis(values=ticks, labelExpr=ends, labelLimit=220),
         ),
@@ -197,9 +209,9 @@ def target_rank_by_layer(lens: pd.DataFrame, vocabulary: int, *, dark: bool) -> 
         .then(alt.value(4))
         .otherwise(alt.value(2)),
         tooltip=[
-            alt.Tooltip("Token:N", title="Prompt token"),
+            alt.Tooltip("Token:N", title=x_title),
             alt.Tooltip("layer:O", title="Layer"),
-            alt.Tooltip("rank:Q", title="Rank of the target", format=","),
+            alt.Tooltip("rank:Q", title=title, format=",.0f"),
             alt.Tooltip("norm:Q", title="‖δ‖, L2", format=".4f"),
         ],
     )

@@ -24,10 +24,18 @@ RAMPS: dict[str, dict[bool, tuple[str, str, str]]] = {
         False: ("#0c5a4a", "#7fc4ae", "#f1f9f6"),
         True: ("#a6f0da", "#2c7f6b", "#14211e"),
     },
+    "share": {
+        False: ("#f4f4fb", "#a79fd6", "#41308f"),
+        True: ("#1c1a26", "#5a4ea3", "#c3b9ff"),
+    },
     "entropy": {
         False: ("#f6f6f3", "#b3b09c", "#4e4b38"),
         True: ("#1d1d1a", "#66634f", "#dcd8bf"),
     },
+}
+DIVERGING = {  # below, at and above zero
+    False: ("#2166ac", "#f6f6f6", "#b3410a"),
+    True: ("#6fb1ff", "#1f2228", "#ff9f68"),
 }
 ACCENT = {False: "#b8400e", True: "#ff9457"}
 PAPER = {False: "#ffffff", True: "#14161a"}  # the page behind a chart
@@ -61,6 +69,11 @@ class Ramp:
 
 def ramp(quantity: str, dark: bool) -> Ramp:
     return Ramp(RAMPS[quantity][dark])
+
+
+def diverging(dark: bool) -> Ramp:
+    """From -1 (share 0) through zero (share 0.5) to 1."""
+    return Ramp(DIVERGING[dark])
 
 
 def rgb(colour: str) -> Colour:

@@ -46,6 +46,7 @@ def token_table(
     marked: pd.Series | None = None,
     page_width: int = PAGE_WIDTH,
     least_width: int = CELL_WIDTHS[0],
+    x_title: str = "Prompt token",
 ) -> alt.LayerChart:
     """A heatmap with text; the last layer on top, prompt tokens from left to right.
 
@@ -87,7 +88,7 @@ def token_table(
     scrolls = width * n_tokens > page_width
     layer_axis = alt.Axis(grid=False, orient="right" if scrolls else "left")
     base = alt.Chart(frame).encode(
-        x=alt.X("position:O", title="Prompt token", axis=token_axis(table, letters, dark)),
+        x=alt.X("position:O", title=x_title, axis=token_axis(table, letters, dark)),
         y=alt.Y("layer:O", title="Layer", sort="descending", axis=layer_axis),
         # Vega-Lite puts a title between quotes, but escapes no backslash in it.
         tooltip=[

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.charts.curves import rank_by_layer, rank_by_length, target_rank_by_layer, well_apart
+from app.charts.curves import rank_by_layer, rank_by_length, token_rank_by_layer, well_apart
 from app.charts.palette import ACCENT, INK, LINES, PAPER, QUIET, RAMPS, Ramp, luminance, ramp, rgb
 from app.charts.token_table import CHARACTER_WIDTH, Quantity, domain_of_three, share, token_table
 
@@ -105,7 +105,7 @@ def layer_chart(n_tokens, n_layers, dark):
 
 
 def target_chart(n_tokens, n_layers, dark):
-    return target_rank_by_layer(lens(words(n_tokens), n_layers), VOCABULARY, dark=dark)
+    return token_rank_by_layer(lens(words(n_tokens), n_layers), VOCABULARY, dark=dark)
 
 
 BUILDERS = {  # with the titles of x and y
@@ -518,7 +518,7 @@ def test_each_prompt_token_has_a_line_and_only_the_last_ones_is_the_accent(size,
 
 
 def test_lines_are_named_where_they_end_or_else_in_a_legend():
-    apart = target_rank_by_layer(lens(), VOCABULARY, dark=False)  # ends at 4, 904, 1804, 2705
+    apart = token_rank_by_layer(lens(), VOCABULARY, dark=False)  # ends at 4, 904, 1804, 2705
     _, labels = marks(apart, "text")[0]
     assert [(row["Token"], row["layer"]) for row in labels] == [
         ("1. Obama", 4),
@@ -529,7 +529,7 @@ def test_lines_are_named_where_they_end_or_else_in_a_legend():
     assert marks(apart, "line")[0][0]["color"]["legend"] is None
     table = lens()
     table["target_rank"] = pd.array([7] * len(table), dtype="Int64")
-    together = target_rank_by_layer(table, VOCABULARY, dark=False)
+    together = token_rank_by_layer(table, VOCABULARY, dark=False)
     assert marks(together, "text") == []
     assert marks(together, "line")[0][0]["color"]["legend"]["symbolLimit"] >= 10
     crowd = target_chart(60, 48, False)
@@ -538,7 +538,7 @@ def test_lines_are_named_where_they_end_or_else_in_a_legend():
 
 @pytest.mark.parametrize("token", AWKWARD)
 def test_an_awkward_last_token_is_found_by_the_charts_conditions(token):
-    chart = target_rank_by_layer(lens((token, " a", token)), VOCABULARY, dark=False)
+    chart = token_rank_by_layer(lens((token, " a", token)), VOCABULARY, dark=False)
     encoding, rows = marks(chart, "line")[0]
     name = rows[-1]["Token"]
     assert name.startswith(f"3. {token[:15]}")

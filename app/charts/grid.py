@@ -1,0 +1,216 @@
+"""Heatmaps of numbers: layer by layer, neuron by token."""
+
+from __future__ import annotations
+
+import json
+
+import altair as alt
+import pandas as pd
+
+from app.charts.palette import ACCENT, DIVERGING, INK, QUIET, diverging
+from app.charts.style import finished
+from app.charts.token_table import PAGE_WIDTH
+from app.words import shortened, visible
+
+LARGEST_WITH_TEXT = 16  # layers up to which each cell of a cosine table holds its number
+
+
+def cosine_table(cosines: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
+    """Layer by layer, the cosine of their signals (Figures 22, 23).
+
+    cosines: layer, other_layer, cosine; NaN is drawn as an empty cell.
+    """
+    data = cosines.copy()
+    n_layers = data["layer"].nunique()
+    colours = diverging(dark)
+    data["text"] = ["–" if pd.isna(v) else f"{v:.2f}" for v in data["cosine"]]
+    data["ink"] = [QUIET[dark] if pd.isna(v) else colours.ink((v + 1) / 2) for v in data["cosine"]]
+    data["empty"] = data["cosine"].isna()
+    cell = max(10, min(44, 520 // n_layers))
+    base = alt.Chart(data).encode(
+        x=alt.X("other_layer:O", title="Layer", axis=layer_axis(n_layers)),
+        y=alt.Y("layer:O", title="Layer", sort="descending", axis=layer_axis(n_layers)),
+        tooltip=[
+            alt.Tooltip("layer:O", title="Layer"),
+            alt.Tooltip("other_layer:O", title="and layer"),
+            alt.Tooltip("text:N", title="Cosine"),
+        ],
+    )
+    colour = alt.Color(
+        "cosine:Q",
+        title="Cosine of δ",
+        scale=alt.Scale(domain=[-1, 0, 1], range=list(colours.stops), interpolate="rgb"),
+        legend=alt.Legend(orient="right", gradientLength=180, titleLimit=200),
+    )
+    hidden = alt.when("datum.empty").then(alt.value("transparent"))
+    layers = [base.mark_rect().encode(color=hidden.otherwise(colour))]
+    if n_layers <= LARGEST_WITH_TEXT:
+        layers.append(
+            base.mark_text(fontSize=12).encode(text="text:N", color=alt.Color("ink:N", scale=None))
+        )
+    height = max(10, min(30, 420 // n_layers))
+    chart = alt.layer(*layers).properties(width=alt.Step(cell), height=alt.Step(height))
+    return finished(chart.resolve_scale(color="independent"), dark)
+
+
+def layer_axis(n_layers: int) -> alt.Axis:
+    every = 1 if n_layers <= LARGEST_WITH_TEXT else 4
+    return alt.Axis(grid=False, labelAngle=0, values=list(range(0, n_layers, every)))
+
+
+def neuron_table(
+    overlap: pd.DataFrame, column: str, limit: float, *, dark: bool, chosen: int | None
+) -> alt.LayerChart:
+    """Neurons in order of norm, left to right, by prompt token: a diverging colour (Figures 7-9).
+
+    overlap: order, neuron, norm, position, token, overlap, cosine. `column` is drawn on a scale
+    from -limit to limit. A click chooses a neuron (selection "cell"); `chosen` is marked.
+    """
+    colours = diverging(dark)
+    tokens = overlap.drop_duplicates("position").sort_values("position")["token"]
+    labels = json.dumps([shortened(visible(token), 14) for token in tokens])
+    orders = sorted(overlap["order"].unique())
+    width = max(2, min(24, PAGE_WIDTH // len(orders)))
+    data = overlap.assign(
+        place=overlap["order"].map({order: i for i, order in enumerate(orders)}),
+        value=overlap[column],
+        shown=[visible(token) for token in overlap["token"]],
+    )
+    pick = alt.selection_point(name="cell", fields=["neuron"], on="click", empty=False)
+    base = alt.Chart(data).encode(
+        x=alt.X(
+            "place:O",
+            title="Neurons, the largest norm on the left",
+            axis=alt.Axis(labels=False, ticks=False, domain=False, grid=False),
+        ),
+        y=alt.Y(
+            "position:O",
+            title="Prompt token",
+            axis=alt.Axis(
+                labelExpr=f"{labels}[datum.value]", labelLimit=0, grid=False, labelOverlap=False
+            ),
+        ),
+        tooltip=[
+            alt.Tooltip("neuron:O", title="Neuron"),
+            alt.Tooltip("order:Q", title="Place by norm (0 is the largest)"),
+            alt.Tooltip("norm:Q", title="Norm, L2", format=".3g"),
+            alt.Tooltip("shown:N", title="Spanning vector of"),
+            alt.Tooltip("overlap:Q", title="Shared top tokens"),
+            alt.Tooltip("cosine:Q", title="Cosine", format=".2f"),
+        ],
+    )
+    rects = base.mark_rect().encode(
+        color=alt.Color(
+            "value:Q",
+            title=None,
+            scale=alt.Scale(
+                domain=[-limit, 0, limit], range=list(colours.stops), interpolate="rgb"
+            ),
+            legend=alt.Legend(orient="bottom", gradientLength=260, gradientThickness=10),
+        )
+    )
+    chart = rects.add_params(pick)
+    if chosen is not None and (data["neuron"] == chosen).any():
+        column_of = data[data["neuron"] == chosen].drop_duplicates("neuron")
+        arrow = (
+            alt.Chart(column_of)
+            .mark_point(shape="triangle-down", size=90, filled=True, color=ACCENT[dark], yOffset=-7)
+            .encode(x="place:O", y=alt.value(0))
+        )
+        chart = alt.layer(chart, arrow)
+    height = 24 if len(tokens) <= 12 else 18
+    chart = chart.properties(width=alt.Step(width), height=alt.Step(height))
+    return finished(chart, dark)
+
+
+def span_table(span: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
+    """A gradient as a sum of outer products: how much of each token's vector each of its largest
+    neurons holds (Figure 2).
+
+    span: place (of the neuron), neuron, position, label (the token and what its vector says),
+    coefficient. Cells hold the coefficient as a part of the largest.
+    """
+    colours = diverging(dark)
+    limit = max(span["coefficient"].abs().max(), 1e-30)
+    labels = span.drop_duplicates("position").sort_values("position")["label"].tolist()
+    data = span.assign(
+        text=[f"{v:+.2f}" for v in span["coefficient"] / limit],
+        ink=[colours.ink((v / limit + 1) / 2) for v in span["coefficient"]],
+    )
+    base = alt.Chart(data).encode(
+        x=alt.X("place:O", title="The largest neurons", axis=neuron_axis(span)),
+        y=alt.Y(
+            "position:O",
+            title=None,
+            axis=alt.Axis(
+                labelExpr=f"{json.dumps(labels)}[datum.value]",
+                labelLimit=0,
+                grid=False,
+                labelOverlap=False,
+            ),
+        ),
+        tooltip=[
+            alt.Tooltip("neuron:O", title="Neuron"),
+            alt.Tooltip("label:N", title="Vector"),
+            alt.Tooltip("coefficient:Q", title="Coefficient", format=".3g"),
+        ],
+    )
+    rects = base.mark_rect(stroke=INK[dark], strokeOpacity=0.12).encode(
+        color=alt.Color(
+            "coefficient:Q",
+            title="Coefficient",
+            scale=alt.Scale(
+                domain=[-limit, 0, limit], range=list(colours.stops), interpolate="rgb"
+            ),
+            legend=alt.Legend(orient="bottom", gradientLength=220, gradientThickness=10),
+        )
+    )
+    words = base.mark_text(fontSize=12).encode(text="text:N", color=alt.Color("ink:N", scale=None))
+    chart = alt.layer(rects, words).resolve_scale(color="independent")
+    return finished(chart.properties(width=alt.Step(50), height=alt.Step(26)), dark)
+
+
+def neuron_axis(span: pd.DataFrame) -> alt.Axis:
+    neurons = span.drop_duplicates("place").sort_values("place")["neuron"].tolist()
+    return alt.Axis(
+        labelExpr=f"{json.dumps([str(n) for n in neurons])}[datum.value]",
+        labelAngle=0,
+        grid=False,
+        labelOverlap=False,
+    )
+
+
+def coefficient_chart(neuron: pd.DataFrame, symbol: str, *, dark: bool) -> alt.LayerChart:
+    """One neuron's coefficients, a bar a prompt token.
+
+    neuron: position, token, coefficient, overlap, cosine.
+    """
+    tokens = neuron.sort_values("position")["token"]
+    labels = json.dumps([shortened(visible(token), 16) for token in tokens])
+    colours = DIVERGING[dark]
+    data = neuron.assign(shown=[visible(token) for token in neuron["token"]])
+    bars = (
+        alt.Chart(data)
+        .mark_bar()
+        .encode(
+            x=alt.X(
+                "coefficient:Q", title=f"Coefficient of {symbol}", axis=alt.Axis(format=".2~g")
+            ),
+            y=alt.Y(
+                "position:O",
+                title="Prompt token",
+                axis=alt.Axis(labelExpr=f"{labels}[datum.value]", labelLimit=0, labelOverlap=False),
+            ),
+            color=alt.when("datum.coefficient < 0")
+            .then(alt.value(colours[0]))
+            .otherwise(alt.value(colours[2])),
+            tooltip=[
+                alt.Tooltip("shown:N", title="Prompt token"),
+                alt.Tooltip("coefficient:Q", title="Coefficient", format=".4g"),
+                alt.Tooltip("cosine:Q", title="Cosine", format=".3f"),
+                alt.Tooltip("overlap:Q", title="Shared top tokens"),
+            ],
+        )
+    )
+    zero = alt.Chart(pd.DataFrame({"x": [0]})).mark_rule(color=QUIET[dark]).encode(x="x:Q")
+    return finished(alt.layer(bars, zero).properties(width=520, height=alt.Step(24)), dark)

@@ -1,0 +1,52 @@
+"""Predicted against measured, a dot for each number."""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+
+from app.charts.palette import ACCENT, LINES, QUIET
+from app.charts.style import finished
+from core import ImprintAndShift
+
+MOST_DOTS = 1500  # evenly spaced ones of a wider output
+
+
+def agreement_chart(result: ImprintAndShift, *, dark: bool) -> alt.LayerChart:
+    """The measured against the predicted change of an output, with the diagonal.
+
+    Where the step is by all tokens, the lemma's term of the token itself is drawn as well.
+    """
+    changes = result.changes.iloc[:: -(-len(result.changes) // MOST_DOTS)]
+    names = {"predicted": "all tokens together", "own": "this token alone"}
+    if not result.all_tokens:
+        names = {"predicted": "this token alone"}
+    data = changes.melt(["output", "measured"], list(names), "source", "prediction")
+    data["Prediction"] = data["source"].map(names)
+    ends = [data["prediction"].min(), data["prediction"].max()]
+    diagonal = (
+        alt.Chart(pd.DataFrame({"a": ends, "b": ends}))
+        .mark_line(strokeDash=[5, 4], color=QUIET[dark])
+        .encode(x="a:Q", y="b:Q")
+    )
+    number = alt.Axis(format=".2~g", tickCount=6)
+    colours = [ACCENT[dark], LINES[dark][0]][: len(names)]
+    dots = (
+        alt.Chart(data)
+        .mark_point(filled=True, size=26, opacity=0.65)
+        .encode(
+            x=alt.X("prediction:Q", title="Predicted change", axis=number),
+            y=alt.Y("measured:Q", title="Measured change", axis=number),
+            color=alt.Color(
+                "Prediction:N",
+                scale=alt.Scale(domain=list(names.values()), range=colours),
+                legend=alt.Legend(title="Predicted from", orient="right"),
+            ),
+            tooltip=[
+                alt.Tooltip("output:O", title="Output number"),
+                alt.Tooltip("prediction:Q", title="Predicted", format=".5g"),
+                alt.Tooltip("measured:Q", title="Measured", format=".5g"),
+            ],
+        )
+    )
+    return finished(alt.layer(diagonal, dots).properties(width=460, height=300), dark)
