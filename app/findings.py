@@ -311,3 +311,57 @@ def token_rank_finding(
     if low >= high:
         return f"{text} Subtracting δ pushes **towards** it."
     return f"{text} Subtracting δ pushes **away** from it."
+
+
+def full_rank_finding(study: core.Study, matrix: str, answered: str) -> str:
+    """In how many cases below the last layer the rank equals the prompt's length."""
+    table = study.gradient_ranks
+    table = table[(table["answered"] == answered) & (table["matrix"] == matrix)]
+    last = study.header.n_layers - 1
+    body, end = table[table["layer"] < last], table[table["layer"] == last]
+    rank = float(end["gradient_rank"].iloc[0])
+    always = "always 1" if rank == 1 else f"{rank:.2f} on average"
+    if body.empty:
+        return f"This model has one layer; in it, the last one, the rank is {always}."
+    share, worst = body["rank_is_full"].mean(), body.loc[body["rank_is_full"].idxmin()]
+    exception = ""
+    if worst["rank_is_full"] < 1:
+        exception = f" (least often, {worst['rank_is_full']:.1%}, in layer {int(worst['layer'])})"
+    return (
+        f"Below the last layer the rank equals the number of prompt tokens in {share:.1%} of "
+        f"cases{exception}, over {int(body['n'].iloc[0])} prompts; in the last layer it is "
+        f"{always}."
+    )
+
+
+def study_norm_finding(table: pd.DataFrame, column: str, module: str) -> str:
+    """The layer and segment with the largest mean norm."""
+    known = table[table["n"] > 0]
+    top = known.loc[known[column].idxmax()]
+    what = "the learning signal" if column == "norm" else "the input"
+    error = top[f"{column}_error"]
+    give = f" ± {error:.2g}" if pd.notna(error) else ""
+    return (
+        f"For {module}, {what} is strongest in layer {int(top['layer'])} at the "
+        f"{top['segment']}: {top[column]:.3g}{give} on average (± standard error, "
+        f"{int(top['n'])} prompts)."
+    )
+
+
+def study_rank_finding(table: pd.DataFrame, word: str, symbol: str, vocabulary: int) -> str:
+    """Where a word stands at the last token, on average."""
+    end = table[(table["segment"] == core.SEGMENTS[-1]) & (table["n"] > 0)]
+    share = end[f"{word}_rank"] / (vocabulary - 1)
+    low, high = f"{share.min():.1%}", f"{share.max():.1%}"
+    text = (
+        f"At the last prompt token the {word}'s mean rank in {symbol} lies "
+        f"{low if low == high else f'between {low} and {high}'} of the way from the most probable "
+        "token to the least probable one."
+    )
+    if "δ" not in symbol:
+        return text
+    if share.min() > 1 - LOWEST_SHARE:
+        return f"{text} Subtracting δ pushes **towards** it in every layer."
+    if share.max() < LOWEST_SHARE:
+        return f"{text} Subtracting δ pushes **away** from it in every layer."
+    return text

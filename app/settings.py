@@ -8,6 +8,7 @@ from pathlib import Path
 PROMPT_TOKENS = 128  # longer tables cannot be read on a screen, and one user must not hold up all
 PROMPT_CHARACTERS = 4000
 TARGET_CHARACTERS = 200
+STUDY_RECORDS = 2000  # of one study
 OFF = {"off", "0", "no", "false"}
 
 
@@ -30,3 +31,15 @@ def folder_allowed(folder: str) -> bool:
         for root in roots.split(os.pathsep)
         if root
     )
+
+
+def record_files() -> list[Path]:
+    """CounterFact files that the operator offers, from the folder in BACKWARD_LENS_RECORDS."""
+    folder = os.environ.get("BACKWARD_LENS_RECORDS")
+    if not folder:
+        return []
+    try:
+        files = [f for f in Path(folder).expanduser().iterdir() if f.is_file()]
+    except OSError:
+        return []
+    return sorted(f for f in files if f.suffix in {".json", ".jsonl"})

@@ -8,6 +8,7 @@ import streamlit as st
 
 import core
 from app.examples import EXAMPLES
+from app.jobs import session_job
 from app.models import (
     CARDS,
     OTHER,
@@ -64,6 +65,8 @@ def sidebar() -> None:
             help="The word that you want the model to say. It need not be true.",
         )
         below_target = st.container()
+        study_field()
+    st.session_state["model_is_loaded"] = model is not None
     if model is None:
         return
     prompt, target = prompt or "", target or ""
@@ -190,6 +193,21 @@ def pick_example() -> None:
     if picked is not None:
         use_example(picked)
         st.session_state["example"] = None
+
+
+def study_field() -> None:
+    """The running study, on every page."""
+    job = session_job()
+    if job is not None and job.running:
+        watch_study()
+
+
+@st.fragment(run_every=1.0)
+def watch_study() -> None:
+    job = session_job()
+    if job is None or not job.running:
+        st.rerun()
+    st.progress(job.done / max(1, job.total), f"Study: {job.done} of {job.total} records")
 
 
 def show_target(

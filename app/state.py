@@ -135,3 +135,10 @@ def require_request() -> Request:
         st.info(f"Nothing to show yet. {plain(problem)}")
         st.stop()
     return request
+
+
+def require_model() -> None:
+    """Where the chosen model cannot be used, says so and ends the page's run."""
+    if not st.session_state.get("model_is_loaded"):
+        st.info(f"Nothing to show yet. {plain(st.session_state.get('problem', ''))}")
+        st.stop()

@@ -21,7 +21,7 @@ from core.rank import gradient_rank, rank_curve
 from core.segments import SEGMENTS, propose_subject, segment_means, segments
 from core.similarity import layer_similarity
 from core.study import study
-from core.study_tables import Study, side_by_side
+from core.study_tables import Study, side_by_side, study_names
 from core.tokens import Target
 from core.trace import Factors, Trace, trace
 
@@ -60,6 +60,7 @@ __all__ = [
     "segments",
     "side_by_side",
     "study",
+    "study_names",
     "trace",
     "vjp_norms",
 ]

@@ -5,11 +5,29 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+import core
 from app.state import Request
 from app.words import shortened, visible
 
 # From the bottom of the model to the top, where the paper's edits work best: 35 of 48 layers.
 USUAL_DEPTH = 0.73
+
+SEGMENT_TITLES = dict(
+    zip(
+        core.SEGMENTS,
+        (
+            "before subject",
+            "first of subject",
+            "middle of subject",
+            "last of subject",
+            "after subject",
+            "further",
+            "last token",
+        ),
+        strict=True,
+    )
+)
+SEGMENT_WIDTH = 116  # pixels, so that a segment's title can be read
 
 
 def layer_slider(place: DeltaGenerator, request: Request, key: str) -> int:

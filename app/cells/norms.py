@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import core
 from app import analysis, findings
-from app.cells.controls import by_segment
+from app.cells.controls import SEGMENT_TITLES, SEGMENT_WIDTH, by_segment
 from app.cells.tooltips import describe_cells, is_dark, short_number
 from app.charts.curves import token_rank_by_layer
 from app.charts.token_table import NUMBER_WIDTH, PAGE_WIDTH, Quantity, token_table
 from app.notebook import cell, code_lines
 from app.state import Request
 
-SEGMENT_WIDTH = 110  # pixels, so that a segment's name can be read
 MODULE_TITLES = {
     "ff2": "FF2 (MLP output)",
     "ff1": "FF1 (MLP input)",
@@ -70,6 +69,7 @@ def norms_cell(number: int, request: Request, *, key: str = "norms") -> None:
             page_width=PAGE_WIDTH if segmented else 360,
             least_width=SEGMENT_WIDTH if segmented else NUMBER_WIDTH,
             x_title="Segment of the prompt" if segmented else "Prompt token",
+            names=SEGMENT_TITLES if segmented else None,
         )
         where.altair_chart(
             chart,

@@ -47,6 +47,7 @@ def token_table(
     page_width: int = PAGE_WIDTH,
     least_width: int = CELL_WIDTHS[0],
     x_title: str = "Prompt token",
+    names: dict[str, str] | None = None,
 ) -> alt.LayerChart:
     """A heatmap with text; the last layer on top, prompt tokens from left to right.
 
@@ -54,6 +55,7 @@ def token_table(
     column written in the cells, `tooltips` maps titles to a text for each row, `blank` names a
     boolean column of cells that stay empty, `marked` says which cells get a frame. Cells share
     `page_width` pixels, but none is narrower than `least_width`: the table scrolls instead.
+    `names` are the labels of columns that are no tokens.
     """
     low, high = quantity.domain or (table[quantity.column].min(), table[quantity.column].max())
     n_tokens, n_layers = table["position"].nunique(), table["layer"].nunique()
@@ -88,7 +90,7 @@ def token_table(
     scrolls = width * n_tokens > page_width
     layer_axis = alt.Axis(grid=False, orient="right" if scrolls else "left")
     base = alt.Chart(frame).encode(
-        x=alt.X("position:O", title=x_title, axis=token_axis(table, letters, dark)),
+        x=alt.X("position:O", title=x_title, axis=token_axis(table, letters, names, dark)),
         y=alt.Y("layer:O", title="Layer", sort="descending", axis=layer_axis),
         # Vega-Lite puts a title between quotes, but escapes no backslash in it.
         tooltip=[
@@ -140,10 +142,13 @@ def share(value: float, low: float, high: float, log: bool) -> float:
     return (value - low) / (high - low) if high > low else 0.0
 
 
-def token_axis(table: pd.DataFrame, letters: int, dark: bool) -> alt.Axis:
+def token_axis(
+    table: pd.DataFrame, letters: int, names: dict[str, str] | None, dark: bool
+) -> alt.Axis:
     """Prompt tokens as labels; the position stays the key, so that repeated tokens keep apart."""
     tokens = table.drop_duplicates("position").sort_values("position")["token"]
-    labels = json.dumps([shortened(visible(token), letters) for token in tokens])
+    shown = [shortened(names[t] if names else visible(t), letters) for t in tokens]
+    labels = json.dumps(shown)
     last = len(tokens) - 1
     return alt.Axis(
         labelExpr=f"{labels}[datum.value]",
