@@ -270,13 +270,14 @@ def one_neuron_finding(neuron: pd.Series, width: int) -> str:
     )
 
 
-def similarity_finding(cosines: pd.DataFrame, token: str) -> str:
-    """How alike neighbouring layers are, and how alike the first and the last."""
+def similarity_finding(cosines: pd.DataFrame, where: str) -> str:
+    """How alike neighbouring layers are, and how alike the first and the last; `where` is
+    Markdown."""
     known = cosines.dropna(subset="cosine")
     apart = known[known["layer"] != known["other_layer"]]
     if apart.empty:
         return (
-            f"Nothing to compare at {code_span(token)}: fewer than two layers have a signal there."
+            f"Nothing to compare at {where}: fewer than two layers have a signal there."
         )
     near = apart.loc[(apart["layer"] - apart["other_layer"]).abs() == 1, "cosine"]
     ends = apart[(apart["layer"] == apart["layer"].min())]
@@ -284,7 +285,7 @@ def similarity_finding(cosines: pd.DataFrame, token: str) -> str:
     low = apart.loc[apart["cosine"].idxmin()]
     beside = f"{near.mean():.2f} on average between neighbouring layers, and " if len(near) else ""
     return (
-        f"At {code_span(token)} the cosine is {beside}{far['cosine']:.2f} between layers "
+        f"At {where} the cosine is {beside}{far['cosine']:.2f} between layers "
         f"{int(far['layer'])} and {int(far['other_layer'])}, the furthest apart; its lowest is "
         f"{low['cosine']:.2f}, between layers {int(low['layer'])} and {int(low['other_layer'])}."
     )

@@ -18,8 +18,7 @@ def visible(token: str) -> str:
 def visible_character(character: str) -> str:
     if character in VISIBLE:
         return VISIBLE[character]
-    control = unicodedata.category(character) == "Cc"
-    return f"\\x{ord(character):02x}" if control else character
+    return "\ufffd" if unicodedata.category(character) == "Cc" else character
 
 
 def shortened(text: str, length: int) -> str:

@@ -17,9 +17,9 @@ SEGMENT_TITLES = dict(
         core.SEGMENTS,
         (
             "before subject",
-            "first of subject",
-            "middle of subject",
-            "last of subject",
+            "subject first",
+            "subject middle",
+            "subject last",
             "after subject",
             "further",
             "last token",
@@ -27,7 +27,7 @@ SEGMENT_TITLES = dict(
         strict=True,
     )
 )
-SEGMENT_WIDTH = 116  # pixels, so that a segment's title can be read
+SEGMENT_WIDTH = 112  # pixels, so that a segment's title can be read
 
 
 def layer_slider(place: DeltaGenerator, request: Request, key: str) -> int:

@@ -10,6 +10,7 @@ from app.charts.curves import token_rank_by_layer
 from app.charts.grid import cosine_table
 from app.notebook import cell, code_lines
 from app.state import Request
+from app.words import code_span
 
 VECTORS = {"ff2": "Signal δ of FF2", "ff1": "Input x of FF1"}
 WORDS = {"target": "The target", "answer": "The model's answer"}
@@ -27,7 +28,7 @@ def similarity_cell(number: int, request: Request) -> None:
     table = analysis.layer_similarity(request, position)
     token = analysis.trace(request).tokens[position]
     place.show(
-        findings.similarity_finding(table, token),
+        findings.similarity_finding(table, code_span(token)),
         cosine_table(table, dark=is_dark()),
         "Heatmap of the cosine between the learning signals of all pairs of layers",
         fit=False,

@@ -89,17 +89,19 @@ def test_every_token_has_one_segment_and_the_subject_is_covered(reader, case):
 @settings(max_examples=100, deadline=None)
 @given(case=prompts_with_subjects())
 def test_bos_is_no_part_of_a_subject(reader, case):
-    if reader.tokenizer.add_special_tokens and reader.encode(case[0])[0] == 1:
+    has_bos = reader.architecture.title == "Llama"
+    assert (reader.tokenize(case[0])[0] == "<s>") == has_bos
+    if has_bos:
         assert segments(reader, *case)[0] == BEFORE
         assert 0 not in subject_tokens(reader, *case)
 
 
 HAND_MADE = [
     (
-        "Yesterday the singer Lionel Messi plays for the club of",
+        "Yesterday a singer Lionel Messi plays for the club of",
         "Lionel Messi",
-        {" the": BEFORE, " Lionel": FIRST, " Messi": LAST_OF_SUBJECT, " plays": AFTER}
-        | {" for": FURTHER, " club": FURTHER, " of": LAST},
+        {" singer": BEFORE, " Lionel": FIRST, " Messi": LAST_OF_SUBJECT, " plays": AFTER}
+        | {" for": FURTHER, " the": FURTHER, " club": FURTHER, " of": LAST},
     ),
     ("So Obama grew up in", " Obama ", {" Obama": LAST_OF_SUBJECT, " grew": AFTER, " in": LAST}),
     ("It was Obama", "Obama", {" was": BEFORE, " Obama": LAST}),
@@ -146,8 +148,8 @@ def test_an_empty_subject_is_refused(model, subject):
 def test_a_subject_that_is_not_there_is_refused(model):
     with pytest.raises(PromptError, match="'obama' is not in the prompt"):
         segments(model, "Obama grew up in", "obama")
-    with pytest.raises(PromptError, match="prompt is empty"):
-        segments(model, "", "Obama")[0]
+    with pytest.raises(PromptError, match="'Obama' is not in the prompt"):
+        segments(model, "", "Obama")
 
 
 @pytest.mark.parametrize(
@@ -159,10 +161,10 @@ def test_a_subject_that_is_not_there_is_refused(model):
         ("The Bank of England is in", "The Bank of England"),
         ("Ferrari Mondial, created by", "Ferrari Mondial"),
         ("The singer lived with Windows 95 in", "Windows 95"),
-        ("in 1984 the city of Rome. Also", "Rome"),
+        ("in 1984 the city of Rome.", "Rome"),
         ("the cat sat on", "the"),
         ("Émile Zola wrote", "Émile Zola"),
-        ("He met Anna, Bert", "Anna"),
+        ("Anna met Bert, who", "Bert"),
         ("... !", ""),
         ("", ""),
     ],
