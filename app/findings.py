@@ -276,9 +276,7 @@ def similarity_finding(cosines: pd.DataFrame, where: str) -> str:
     known = cosines.dropna(subset="cosine")
     apart = known[known["layer"] != known["other_layer"]]
     if apart.empty:
-        return (
-            f"Nothing to compare at {where}: fewer than two layers have a signal there."
-        )
+        return f"Nothing to compare at {where}: fewer than two layers have a signal there."
     near = apart.loc[(apart["layer"] - apart["other_layer"]).abs() == 1, "cosine"]
     ends = apart[(apart["layer"] == apart["layer"].min())]
     far = ends.loc[ends["other_layer"].idxmax()]

@@ -136,10 +136,15 @@ def describe(records: core.Records) -> None:
     st.caption(plain(f"{records.name}: {len(records):,} records."))
     if not records.skipped:
         return
-    st.warning(f"{len(records.skipped):,} records cannot be used and are skipped.")
+    n = len(records.skipped)
+    st.warning(
+        f"{n:,} records cannot be used and are skipped."
+        if n > 1
+        else "1 record cannot be used and is skipped."
+    )
     lines = [f"- Record {index}: {plain(why)}" for index, why in records.skipped[:SHOWN_PROBLEMS]]
-    if len(records.skipped) > SHOWN_PROBLEMS:
-        lines.append(f"- and {len(records.skipped) - SHOWN_PROBLEMS:,} more")
+    if n > SHOWN_PROBLEMS:
+        lines.append(f"- and {n - SHOWN_PROBLEMS:,} more")
     st.markdown("\n".join(lines))
 
 

@@ -21,6 +21,9 @@ PAGES = {
     "backward_lens": "What would the model change?",
     "gradient_rank": "How many directions does the change have?",
     "where_learning_happens": "Where does learning happen?",
+    "imprint_and_shift": "How does one step store the target?",
+    "neurons": "Which neurons would change, and towards what?",
+    "across_layers": "Do all layers learn the same thing?",
 }
 CHARTS = {
     "start": 1,
@@ -28,6 +31,9 @@ CHARTS = {
     "backward_lens": 2,
     "gradient_rank": 2,
     "where_learning_happens": 3,
+    "imprint_and_shift": 4,
+    "neurons": 3,
+    "across_layers": 4,
 }
 
 
@@ -75,7 +81,7 @@ def test_show_code_reproduces_the_cell(page):
         scope: dict = {}
         exec(block.value, scope)
         assert len(scope["table"]) > 0
-        assert {"layer", "token"} & set(scope["table"].columns)
+        assert {"layer", "token", "stage", "output", "neuron"} & set(scope["table"].columns)
 
 
 def test_the_table_shows_the_prompts_tokens_and_cores_words():
@@ -109,6 +115,91 @@ def test_controls_change_their_picture():
     at = open_page("gradient_rank")
     at.multiselect[0].set_value([]).run()
     assert "No layer is chosen" in texts(at)
+
+
+def test_controls_of_the_step_change_its_picture():
+    at = open_page("imprint_and_shift", model="tiny-llama2")
+    for matrix in ("ff1", "gate", "ff2"):
+        at.segmented_control(key="imprint_matrix").set_value(matrix).run()
+        assert not at.exception
+        assert f'matrix="{matrix}"' in at.code[0].value
+    at.toggle(key="imprint_all").set_value(True).run()
+    assert "learned from all prompt tokens" in texts(at)
+    at.slider(key="imprint_layer_8").set_value(7).run()
+    at.selectbox(key="imprint_token_5").set_value(1).run()
+    at.toggle(key="imprint_all").set_value(False).run()
+    assert "Nothing changes" in texts(at)  # in the last layer only the last token learns
+    assert not at.exception
+
+
+def test_a_larger_step_turns_further():
+    at = open_page("imprint_and_shift")
+    shifts = []
+    for step in (0.001, 1.0):
+        at.select_slider(key="imprint_step").set_value(step).run()
+        scope: dict = {}
+        exec(at.code[0].value, scope)
+        rows = scope["table"].set_index(["stage", "time"])
+        shifts.append(rows.loc[("mlp", "after"), "target_probability"])
+    assert shifts[0] < shifts[1]
+
+
+def test_the_largest_neuron_is_shown_until_another_is_chosen():
+    at = open_page("neurons")
+    key = "neuron_512"
+    assert at.dataframe[0].value["Neuron"][0] == str(at.number_input(key=key).value)
+    at.number_input(key=key).set_value(7).run()
+    assert "Neuron 7 is number" in texts(at)
+    assert "units=(7,)" in at.code[2].value
+    assert not at.exception
+
+
+def test_the_range_of_neurons_zooms_in():
+    at = open_page("neurons")
+    assert "One neuron of every 5" in texts(at)
+    assert chart_data(at, 0)["neuron"].nunique() == 103
+    at.slider(key="neuron_range_512").set_value((10, 29)).run()
+    assert "Every neuron of this range" in texts(at)
+    assert sorted(chart_data(at, 0)["order"].unique()) == list(range(10, 30))
+
+
+def test_tokens_or_segments():
+    at = open_page("across_layers", prompt="The mother tongue of Danielle Darrieux is")
+    at.segmented_control(key="across_norms_columns").set_value("segments").run()
+    at.segmented_control(key="ranks_columns").set_value("segments").run()
+    assert not at.exception
+    names = set(chart_data(at, 2)["tip1"])
+    assert "6. further tokens" not in names
+    assert any("last subject token" in name.replace("·", " ") for name in names)
+    assert "segment_means" in at.code[1].value
+    for vector in ("ff1", "ff2"):
+        for word in ("answer", "target"):
+            at.segmented_control(key="ranks_vector").set_value(vector).run()
+            at.segmented_control(key="ranks_word").set_value(word).run()
+            assert not at.exception
+    at.selectbox(key="similarity_token_13").set_value(0).run()
+    assert not at.exception
+
+
+def test_the_app_proposes_a_subject_and_keeps_the_users_own():
+    at = open_page("across_layers")
+    assert at.text_input(key="subject").value == "Obama"
+    at.text_input(key="prompt").set_value("Jack Dorsey founded").run()
+    assert at.text_input(key="subject").value == "Jack Dorsey"
+    at.text_input(key="subject").set_value("Dorsey").run()
+    at.text_input(key="prompt").set_value("Dorsey and Obama grew up in").run()
+    assert at.text_input(key="subject").value == "Dorsey"
+    at.text_input(key="prompt").set_value("Pikachu is a type of").run()
+    assert at.text_input(key="subject").value == "Dorsey"
+    assert "is not in the prompt" in at.warning[0].value
+    assert len(charts(at)) == CHARTS["across_layers"]
+    at.segmented_control(key="ranks_columns").set_value("segments").run()
+    assert "Segments need a subject" in texts(at)
+    at.button(key="use_subject").click().run()
+    assert at.text_input(key="subject").value == "Pikachu"
+    assert not at.warning
+    at.text_input(key="subject").set_value("").run()
+    assert at.text_input(key="subject").value == "Pikachu"
 
 
 def test_inputs_survive_a_change_of_page():

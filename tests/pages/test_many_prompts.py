@@ -1,0 +1,214 @@
+"""The page for studies: starting, watching, cancelling, coming back, comparing."""
+
+import json
+import threading
+import time
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import core
+from app.cells.study_pictures import STUDIES
+from app.jobs import STUDY_KEY, Job, jobs
+from core.counterfact import MINI_COUNTERFACT
+from tests.pages.test_pages import charts, open_page, texts
+
+PAGE = "many_prompts"
+PICTURES = 5
+
+
+def start(at: AppTest, limit: int = 3) -> Job:
+    at.number_input(key="study_limit_559").set_value(limit).run()
+    at.button(key="start_study").click().run()
+    return jobs().get(at.session_state[STUDY_KEY])
+
+
+def finished(at: AppTest, job: Job) -> AppTest:
+    job.thread.join(60)
+    assert not job.running
+    return at.run()
+
+
+@pytest.fixture
+def slow_study(monkeypatch):
+    """A study that goes on, record by record, only as far as the test lets it."""
+    steps = threading.Semaphore(0)
+    real = core.study
+
+    def waiting(*args, on_step, **options):
+        def step(done, total):
+            on_step(done, total)
+            steps.acquire(timeout=30)
+
+        return real(*args, on_step=step, **options)
+
+    monkeypatch.setattr("core.study", waiting)
+    return steps
+
+
+def test_an_empty_page_says_what_to_do():
+    at = open_page(PAGE)
+    assert not at.exception
+    assert at.header[0].value == "What holds over many prompts?"
+    assert "No study yet" in texts(at)
+    assert "559 records" in texts(at)
+    assert not charts(at)
+
+
+@pytest.mark.parametrize("model", ["tiny-gpt2", "tiny-llama2"])
+def test_a_study_runs_and_draws_the_papers_pictures(model):
+    at = open_page(PAGE, model=model)
+    job = start(at, 5)
+    at = finished(at, job)
+    assert not at.exception
+    assert len(charts(at)) == PICTURES
+    assert "5 records of mini" in texts(at).replace("\\", "")
+    for block in at.code:
+        scope: dict = {}
+        exec(block.value, scope)
+        assert {"answered", "layer", "n"} <= set(scope["table"].columns)
+    for answered in ("correctly", "wrongly", "all"):
+        at.selectbox(key="study_answered").set_value(answered).run()
+        assert not at.exception
+    for word in ("answer", "target"):
+        for vector in ("ff1", "ff2"):
+            at.segmented_control(key="study_word").set_value(word).run()
+            at.segmented_control(key="study_vector").set_value(vector).run()
+            assert not at.exception
+    at.segmented_control(key="study_quantity").set_value("input_norm").run()
+    at.segmented_control(key="study_module").set_value("block").run()
+    assert not at.exception
+
+
+def test_a_study_is_watched_from_every_page_and_can_be_cancelled(slow_study):
+    at = open_page(PAGE)
+    job = start(at, 50)
+    slow_study.release(6)
+    while job.done < 7:
+        time.sleep(0.01)
+    at.run()
+    bars = [bar.proto.text for bar in at.get("progress")]
+    assert any("7 of 50 records" in text and "left" in text for text in bars)
+    assert "Study: 7 of 50 records" in bars
+    at.switch_page("../pages/forward_lens.py").run()
+    assert len(charts(at)) == 1
+    assert [bar.proto.text for bar in at.get("progress")] == ["Study: 7 of 50 records"]
+    at.switch_page(f"../pages/{PAGE}.py").run()
+    at.button(key="cancel_study").click().run()
+    slow_study.release(50)
+    at = finished(at, job)
+    assert not at.exception
+    assert "cancelled after" in texts(at)
+    assert len(charts(at)) == PICTURES
+    assert job.result.header.counted == job.result.header.done < 50
+
+
+def test_one_running_study_a_session(slow_study):
+    at = open_page(PAGE)
+    job = start(at, 50)
+    assert not [b for b in at.button if b.key == "start_study"]
+    job.cancelled.set()
+    slow_study.release(60)
+    finished(at, job)
+
+
+def test_a_link_finds_a_study_again():
+    at = open_page(PAGE)
+    job = start(at, 2)
+    finished(at, job)
+    other = open_page(PAGE, study=job.token)
+    assert not other.exception
+    assert len(charts(other)) == PICTURES
+    stranger = open_page(PAGE)
+    assert not charts(stranger)
+    assert "No study yet" in texts(open_page(PAGE, study="no-such-study"))
+
+
+def test_studies_stand_side_by_side():
+    at = open_page(PAGE)
+    finished(at, start(at, 2))
+    at.selectbox(key="model_choice").set_value("tiny-llama2").run()
+    at = finished(at, start(at, 2))
+    assert [s.header.model for s in at.session_state[STUDIES].values()] == [
+        "tiny-gpt2",
+        "tiny-llama2",
+    ]
+    lines = charts(at)[0]
+    assert "tiny-gpt2" in json.dumps(lines)
+    assert "tiny-llama2" in json.dumps(lines)
+
+
+def upload(at: AppTest, key: str, name: str, content: bytes) -> AppTest:
+    return at.file_uploader(key=key).set_value((name, content, "application/json")).run()
+
+
+def test_an_uploaded_file_is_read_and_its_bad_records_counted():
+    records = json.loads(MINI_COUNTERFACT.read_text(encoding="utf-8"))[:4]
+    content = json.dumps([*records, {"case_id": 9}, "odd"]).encode()
+    at = open_page(PAGE)
+    at.segmented_control(key="records_source").set_value("upload").run()
+    at = upload(at, "records_file", "mine.json", content)
+    assert not at.exception
+    assert "mine.json: 4 records" in texts(at).replace("\\", "")
+    assert "2 records cannot be used" in at.warning[0].value
+    assert "Record 4: its prompt is missing" in texts(at).replace("\\", "")
+    at.button(key="start_study").click().run()
+    job = jobs().get(at.session_state[STUDY_KEY])
+    at = finished(at, job)
+    assert job.result.header.counted == 4
+    assert len(charts(at)) == PICTURES
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"nonsense", b"\xff\xfe\x00", b'{"a": 1}'])
+def test_a_file_that_holds_no_records_gets_a_sentence(content):
+    at = open_page(PAGE)
+    at.segmented_control(key="records_source").set_value("upload").run()
+    at = upload(at, "records_file", "odd.json", content)
+    assert not at.exception
+    assert "holds no CounterFact record" in at.error[0].value
+
+
+def test_a_downloaded_study_is_compared_with_a_new_one():
+    records = core.load_counterfact(MINI_COUNTERFACT)
+    earlier = core.study(core.load_model("tiny-llama2"), records, limit=2, seed=3)
+    at = open_page(PAGE)
+    at = finished(at, start(at, 2))
+    at = upload(at, "study_file", "earlier.zip", earlier.as_zip())
+    assert not at.exception
+    assert len(at.session_state[STUDIES]) == 2
+    assert "tiny-llama2" in json.dumps(charts(at)[0])
+    at = upload(at, "study_file", "odd.zip", b"PK nonsense")
+    assert "no study that the app can read" in at.error[0].value
+    assert len(at.session_state[STUDIES]) == 2
+    assert len(charts(at)) == PICTURES
+
+
+def test_files_of_the_server_only_where_its_operator_allows(monkeypatch, tmp_path):
+    at = open_page(PAGE)
+    assert "server" not in str(at.segmented_control(key="records_source").proto)
+    (tmp_path / "records.json").write_bytes(MINI_COUNTERFACT.read_bytes())
+    (tmp_path / "secret.txt").write_text("no")
+    monkeypatch.setenv("BACKWARD_LENS_RECORDS", str(tmp_path))
+    at = open_page(PAGE)
+    at.segmented_control(key="records_source").set_value("server").run()
+    assert at.selectbox(key="records_server_file").options == ["records.json"]
+    assert "559 records" in texts(at)
+    assert not at.exception
+
+
+def test_a_study_that_fails_gets_a_sentence(monkeypatch):
+    def fail(*_, **__):
+        raise core.ModelError("tiny-gpt2 ran out of memory on this prompt.")
+
+    monkeypatch.setattr("core.study", fail)
+    at = open_page(PAGE)
+    at = finished(at, start(at))
+    assert not at.exception
+    assert "ran out of memory" in at.error[0].value
+
+
+def test_a_bad_prompt_does_not_keep_a_study_from_running():
+    at = open_page(PAGE, prompt=" ")
+    at = finished(at, start(at, 2))
+    assert not at.exception
+    assert len(charts(at)) == PICTURES
