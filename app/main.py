@@ -5,21 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 import core
+from app.navigation import PAGES
 from app.sidebar import sidebar
 from app.words import plain
-
-PAGES = (
-    ("start.py", "Start", ""),
-    ("forward_lens.py", "Forward lens", "forward_lens"),
-    ("backward_lens.py", "Backward lens", "backward_lens"),
-    ("gradient_rank.py", "Gradient rank", "gradient_rank"),
-    ("where_learning_happens.py", "Where learning happens", "where_learning_happens"),
-    ("imprint_and_shift.py", "Imprint and shift", "imprint_and_shift"),
-    ("neurons.py", "Neurons", "neurons"),
-    ("across_layers.py", "Across layers", "across_layers"),
-    ("many_prompts.py", "Many prompts", "many_prompts"),
-)
-
 
 # A picture wider than the page scrolls inside its cell, and opens at its right end: the last
 # prompt token matters most.

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 
 import altair as alt
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+
+from app.charts.export import picture
 
 LIST_SEPARATOR = " | "
 
@@ -22,16 +26,35 @@ class Cell:
     controls: DeltaGenerator
     footer: DeltaGenerator
     key: str
+    drawn: dict[str, tuple[alt.TopLevelMixin, bool]] = field(default_factory=dict)
 
     def show(self, finding: str, chart: alt.TopLevelMixin, alt_text: str, *, fit: bool) -> None:
         """The finding in one sentence, and the picture; `fit` stretches it to the page."""
         self.picture.markdown(finding)
-        self.picture.altair_chart(
-            chart, width="stretch" if fit else "content", key=f"{self.key}_chart", alt=alt_text
+        self.draw(chart, alt_text, fit=fit)
+
+    def draw(
+        self,
+        chart: alt.TopLevelMixin,
+        alt_text: str,
+        *,
+        name: str = "chart",
+        fit: bool = False,
+        where: DeltaGenerator | None = None,
+        on_select: str | Callable[[], None] = "ignore",
+    ) -> None:
+        """A picture, by default below what the cell shows already; `name` tells several apart."""
+        self.drawn[name] = (chart, fit)
+        (where or self.picture).altair_chart(
+            chart,
+            width="stretch" if fit else "content",
+            key=f"{self.key}_{name}",
+            alt=alt_text,
+            on_select=on_select,
         )
 
     def finish(self, code: str, table: pd.DataFrame) -> None:
-        """The code that made the picture, and its numbers as CSV."""
+        """The code that made the picture, its numbers as CSV, and the picture as a file."""
         row = self.footer.container(horizontal=True, vertical_alignment="top")
         with row.expander("Show code"):
             st.code(code, language="python")
@@ -43,6 +66,24 @@ class Cell:
             on_click="ignore",
             key=f"{self.key}_csv",
         )
+        if not self.drawn:
+            return
+        with row.popover("Picture", width="content"):
+            for name, (chart, fit) in self.drawn.items():
+                self.picture_buttons(name, chart, fit)
+
+    def picture_buttons(self, name: str, chart: alt.TopLevelMixin, fit: bool) -> None:
+        dark = st.context.theme.type == "dark"
+        file = self.key if name == "chart" else f"{self.key}-{name}"
+        for form, mime in (("png", "image/png"), ("svg", "image/svg+xml")):
+            st.download_button(
+                f"{file}.{form}",
+                data=partial(picture, chart, form, dark=dark, stretched=fit),
+                file_name=f"{file}.{form}",
+                mime=mime,
+                on_click="ignore",
+                key=f"{self.key}_{name}_{form}",
+            )
 
 
 def page_title(question: str, technical: str) -> None:

@@ -7,6 +7,7 @@ step * |delta_i[j]| copies of x_i. On FF2 it is a shift of the MLP's output towa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from core.errors import PromptError
 from core.lens import check_top_k, token_lists
 from core.projection import project
 from core.similarity import check_layer, check_position
-from core.trace import Trace, check_numbers
+from core.trace import Trace
 
 STEP_MATRICES = ("ff1", "gate", "ff2")
 STAGES = {
@@ -83,8 +84,8 @@ def imprint_and_shift(
     top_tokens, top_probabilities (lists, most probable first), target_rank (0 is best),
     target_probability, answer_rank, answer_probability of the model's own answer before the step.
     "answer" is read at the last prompt token, the others at `position` (from 0, BOS included; the
-    last prompt token if not given). Raises PromptError; ModelError if the step is so large that
-    the output is not a number.
+    last prompt token if not given). Raises PromptError, for a step that is so large that the output
+    is not a number as well.
     """
     model = trace.model
     check_top_k(top_k, model)
@@ -93,6 +94,8 @@ def imprint_and_shift(
     if matrix not in STEP_MATRICES:
         names = ", ".join(name for name in STEP_MATRICES if name in trace.factors)
         raise PromptError(f"The step is taken on an MLP matrix. Choose one of: {names}.")
+    if not math.isfinite(step):
+        raise PromptError(f"The step is {step}. Choose a number, 0.1 for one.")
     factors = trace.matrix(matrix)
     x, delta = factors.x[layer], factors.delta[layer]  # (token, d_in), (token, d_out)
     chosen = slice(None) if all_tokens else slice(position, position + 1)
@@ -103,7 +106,11 @@ def imprint_and_shift(
         watched = tuple(dict.fromkeys(("ff1", "ff2", "block", matrix)))
         with second_row_plus(module, u, v), capture(model, watched) as seen:
             hidden = model.read(rows)
-        check_numbers(hidden)
+        if not torch.isfinite(hidden).all():
+            raise PromptError(
+                f"A step of {step:g} is so large that the model's output is not a number. Choose a "
+                "smaller one."
+            )
     output = seen[matrix, layer].outputs[0]
     stages = {
         "input": seen["ff1", layer].x[:, position],

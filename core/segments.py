@@ -54,6 +54,8 @@ def subject_tokens(model: LanguageModel, prompt: str, subject: str) -> range:
     start, end = find_subject(prompt, subject)
     offsets = model.offsets(prompt)
     inside = [i for i, (left, right) in enumerate(offsets) if max(left, start) < min(right, end)]
+    if not inside:
+        raise PromptError(f"No token of the prompt stands for the subject {subject!r}.")
     return range(inside[0], inside[-1] + 1)
 
 
@@ -80,7 +82,7 @@ def propose_subject(prompt: str) -> str:
     words = list(CAPITALISED.finditer(prompt))
     for i, word in enumerate(words):
         text = word.group()
-        adjacent = i > 0 and not prompt[words[i - 1].end() : word.start()].strip()
+        adjacent = i > 0 and same_phrase(prompt, words[i - 1], word)
         if text[0].isupper() or (text[0].isdigit() and joinable and adjacent):
             if joinable and adjacent:
                 spans[-1] = (spans[-1][0], word.end())
@@ -94,6 +96,12 @@ def propose_subject(prompt: str) -> str:
     # A sentence's first word is capitalised whatever it is: another name of the same length wins.
     best = max(spans, key=lambda span: (span[1] - span[0], span[0]), default=(0, 0))
     return prompt[slice(*best)].rstrip(".-'’")
+
+
+def same_phrase(prompt: str, word: re.Match, following: re.Match) -> bool:
+    """Whether only spaces stand between two words, and no full stop, but for initials'."""
+    between = prompt[word.end() : following.start()]
+    return not between.strip() and (not word.group().endswith(".") or "." in word.group()[:2])
 
 
 def segment_means(table: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:

@@ -21,7 +21,7 @@ def layer_similarity(
     """
     position = check_position(trace, position)
     delta = trace.matrix(matrix).delta[:, position]  # (layer, d_out)
-    cosines = cosine_matrix(delta.float()).cpu()
+    cosines = cosine_matrix(delta.double()).cpu()
     layers = range(len(delta))
     table = pd.DataFrame(
         [(a, b, cosines[a, b].item()) for a in layers for b in layers],
@@ -34,7 +34,7 @@ def layer_similarity(
 def cosine_matrix(vectors: Tensor) -> Tensor:
     """Cosines of all pairs: (..., row, width) -> (..., row, row); NaN for a vector of zeros.
 
-    Divided by the norms before the product, as products of tiny VJPs would underflow.
+    Use float64: the squares of tiny VJPs underflow in float32.
     """
     units = vectors / torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
     return (units @ units.mT).clamp(-1, 1)

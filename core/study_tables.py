@@ -232,7 +232,8 @@ class Study:
             header = header_from(described)
             sums = Sums.from_table(pd.read_parquet(io.BytesIO(read(sums_name))), header)
             rows = pd.read_parquet(io.BytesIO(read(exceptions_name)))[EXCEPTION_COLUMNS]
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            check_exceptions(rows, header)
+        except Exception as error:  # a damaged archive fails in a dozen ways
             raise PromptError(
                 "This is no study that the app can read: it is damaged, or of another version. "
                 "Choose the zip file that was downloaded from the page Many prompts."
@@ -275,10 +276,23 @@ def header_from(described: dict) -> Header:
     tuples = {name: tuple(described[name]) for name in ("modules", "mlp_matrices")}
     skipped = tuple((str(a), str(b)) for a, b in described["skipped"])
     header = Header(**described | tuples | {"skipped": skipped})
+    kinds = {"str": str, "int": int, "float": float | int, "dict[str, str]": dict}
+    for spec in fields(Header):
+        kind = kinds.get(spec.type, tuple)
+        if not isinstance(getattr(header, spec.name), kind):
+            raise ValueError(f"{spec.name} is no {spec.type}")
+    names = (*header.modules, *header.mlp_matrices)
     numbers = (header.n_layers, header.vocabulary_size, header.total, header.done, header.counted)
     if not all(isinstance(v, int) and 0 <= v < 10**9 for v in numbers) or header.n_layers > 1000:
         raise ValueError("numbers out of range")
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("a module has no name")
     return header
+
+
+def check_exceptions(rows: pd.DataFrame, header: Header) -> None:
+    if not rows["matrix"].between(0, len(header.mlp_matrices) - 1).all():
+        raise ValueError("an exception of no matrix")
 
 
 def side_by_side(studies: list[Study], table: str) -> pd.DataFrame:

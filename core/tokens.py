@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from core.errors import PromptError
 
 WORD_MARK = "▁"
+SPACES = " \t\r\n\u00a0"
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,9 @@ def token_offsets(tokenizer: PreTrainedTokenizerBase, prompt: str) -> tuple[tupl
     encoded = tokenizer(prompt, verbose=False, return_offsets_mapping=True)
     pieces = tokenizer.convert_ids_to_tokens(encoded.input_ids)
     return tuple(
-        # A lone word mark in front is no character of the prompt, unless it is a space there.
-        (start, start) if piece == WORD_MARK and not prompt[start:end].isspace() else (start, end)
+        # A lone word mark in front is no character of the prompt, unless it stands there itself.
+        (start, start)
+        if piece == WORD_MARK and prompt[start:end].strip(WORD_MARK + SPACES)
+        else (start, end)
         for piece, (start, end) in zip(pieces, encoded.offset_mapping, strict=True)
     )

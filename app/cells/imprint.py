@@ -154,12 +154,9 @@ def duality_cell(request: Request, layer: int) -> None:
             for token, tokens in zip(span["token"], span["tokens"], strict=True)
         ]
         place.picture.markdown(f"**{MATRIX_TITLES[matrix]}**, layer {layer}")
-        place.picture.altair_chart(
-            span_table(span.assign(place=span["order"], label=labels), dark=is_dark()),
-            width="content",
-            key=f"duality_{matrix}",
-            alt=f"How much of each token's {symbol} the largest neurons of {matrix} hold",
-        )
+        chart = span_table(span.assign(place=span["order"], label=labels), dark=is_dark())
+        alt_text = f"How much of each token's {symbol} the largest neurons of {matrix} hold"
+        place.draw(chart, alt_text, name=matrix)
     place.finish(
         code_lines(
             request,

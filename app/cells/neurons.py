@@ -159,14 +159,13 @@ def overlap_cell(request: Request, layer: int, matrix: str) -> int:
         ("overlap", OVERLAP_TOKENS, f"**Shared words** among the {OVERLAP_TOKENS} most probable"),
         ("cosine", 1, "**Cosine**"),
     ):
-        chart_key = f"neurons_{column}_{layer}_{matrix}"
         place.picture.markdown(title)
-        place.picture.altair_chart(
+        name = f"{column}_{layer}_{matrix}"
+        place.draw(
             neuron_table(shown, column, limit, dark=is_dark(), chosen=chosen),
-            width="content",
-            key=chart_key,
-            on_select=partial(pick_cell, request, chart_key),
-            alt=f"Heatmap of {column} between neurons, in order of norm, and prompt tokens",
+            f"Heatmap of {column} between neurons, in order of norm, and prompt tokens",
+            name=name,
+            on_select=partial(pick_cell, request, f"{place.key}_{name}"),
         )
     every = "Every neuron" if step == 1 else f"One neuron of every {step}"
     place.controls.caption(f"{every} of this range is drawn. A triangle marks the one in cell 3.")

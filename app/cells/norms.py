@@ -71,12 +71,8 @@ def norms_cell(number: int, request: Request, *, key: str = "norms") -> None:
             x_title="Segment of the prompt" if segmented else "Prompt token",
             names=SEGMENT_TITLES if segmented else None,
         )
-        where.altair_chart(
-            chart,
-            width="content",
-            key=f"{key}_{column}",
-            alt=f"Heatmap by layer and prompt token. {title}",
-        )
+        alt_text = f"Heatmap by layer and prompt token. {title}"
+        place.draw(chart, alt_text, name=column, where=where)
     lines = ["table = vjp_norms(trace(model, prompt, target))"]
     if segmented:
         lines.append("table = segment_means(table, segments(model, prompt, subject))")

@@ -282,11 +282,11 @@ def ranks_cell(number: int, studies: list[core.Study], main: core.Study, answere
         & (lines["matrix"] == matrix)
         & (lines["segment"] == core.SEGMENTS[-1])
     ]
-    place.picture.altair_chart(
+    place.draw(
         relative_rank_by_layer(lines, word, f"{title}, last token", dark=is_dark()),
-        width="stretch",
-        key="study_rank_lines",
-        alt=f"Line chart of the {word}'s mean rank at the last token by layer, a line a study",
+        f"Line chart of the {word}'s mean rank at the last token by layer, a line a study",
+        name="last_token",
+        fit=True,
     )
     place.finish(study_code(main, "token_ranks"), everything)
 

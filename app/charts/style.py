@@ -7,13 +7,6 @@ import altair as alt
 from app.charts.palette import INK
 
 FONT_SIZE = 12
-# The menu at a chart's corner: pictures to keep, and nothing that opens another site.
-MENU = {
-    "export": {"png": True, "svg": True},
-    "source": False,
-    "compiled": False,
-    "editor": False,
-}
 
 
 def finished(chart: alt.TopLevelMixin, dark: bool) -> alt.TopLevelMixin:
@@ -24,7 +17,6 @@ def finished(chart: alt.TopLevelMixin, dark: bool) -> alt.TopLevelMixin:
         "labelFontSize": FONT_SIZE,
         "titleFontSize": FONT_SIZE + 1,
     }
-    chart = chart.properties(usermeta={"embedOptions": {"actions": MENU}})
     return (
         chart.configure_axis(**text, labelFlush=False)
         .configure_legend(**text)

@@ -139,6 +139,16 @@ def test_a_whole_word_is_preferred_to_a_part_of_a_word():
     assert find_subject("the a.b and axb", "a.b") == (4, 7)
 
 
+@pytest.mark.parametrize("prompt", ["▁", "▁ is a mark", "It is ▁ or ▁", "▁unknown▁ is"])
+def test_the_word_mark_itself_may_be_a_subject(reader, prompt):
+    """Llama writes a space as ▁; in a prompt it is a character like any other."""
+    subject = "▁unknown▁" if "unknown" in prompt else "▁"
+    start, end = find_subject(prompt, subject)
+    inside, offsets = subject_tokens(reader, prompt, subject), reader.offsets(prompt)
+    assert set(range(start, end)) <= {c for i in inside for c in range(*offsets[i])}
+    assert len(segments(reader, prompt, subject)) == len(offsets)
+
+
 @pytest.mark.parametrize("subject", ["", "  "])
 def test_an_empty_subject_is_refused(model, subject):
     with pytest.raises(PromptError, match="subject is empty"):

@@ -70,7 +70,10 @@ def test_every_page_draws_its_pictures(page, model):
     assert not at.error
     assert at.header[0].value == PAGES[page]
     assert len(charts(at)) == CHARTS[page]
-    assert len(at.get("download_button")) == len(at.expander) >= 1
+    buttons = [button.proto.label for button in at.get("download_button")]
+    assert buttons.count("Download CSV") == len(at.expander) >= 1
+    for form in (".png", ".svg"):
+        assert sum(label.endswith(form) for label in buttons) == CHARTS[page]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -1,0 +1,13 @@
+"""The pages in the order of the menu: file, title, path in the URL."""
+
+PAGES = (
+    ("start.py", "Start", ""),
+    ("forward_lens.py", "Forward lens", "forward_lens"),
+    ("backward_lens.py", "Backward lens", "backward_lens"),
+    ("gradient_rank.py", "Gradient rank", "gradient_rank"),
+    ("where_learning_happens.py", "Where learning happens", "where_learning_happens"),
+    ("imprint_and_shift.py", "Imprint and shift", "imprint_and_shift"),
+    ("neurons.py", "Neurons", "neurons"),
+    ("across_layers.py", "Across layers", "across_layers"),
+    ("many_prompts.py", "Many prompts", "many_prompts"),
+)
