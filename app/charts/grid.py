@@ -134,7 +134,7 @@ def span_table(span: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
     limit = max(span["coefficient"].abs().max(), 1e-30)
     labels = span.drop_duplicates("position").sort_values("position")["label"].tolist()
     data = span.assign(
-        text=[f"{v:+.2f}" for v in span["coefficient"] / limit],
+        text=["0" if abs(v) < 0.005 else f"{v:+.2f}" for v in span["coefficient"] / limit],
         ink=[colours.ink((v / limit + 1) / 2) for v in span["coefficient"]],
     )
     base = alt.Chart(data).encode(
