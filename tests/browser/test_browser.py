@@ -59,10 +59,13 @@ def test_a_page_opens_and_follows_the_prompt(page, server, path):
     settle(page)
     expect(page.locator(CHART)).to_have_count(CHARTS[path], timeout=WAIT)
     if path not in ("gradient_rank", "imprint_and_shift"):
-        expect(page.locator(CHART).first).to_contain_text("achu", timeout=WAIT)
-        assert "·type" in chart_text(page)
-    else:  # its axis is the prompt's length
+        index = 2 if path == "across_layers" else 0  # a chart with the prompt's tokens
+        expect(page.locator(CHART).nth(index)).to_contain_text("achu", timeout=WAIT)
+        assert "·type" in chart_text(page, index)
+    elif path == "gradient_rank":  # its axis is the prompt's length
         expect(page.locator(CHART).first).to_contain_text("7", timeout=WAIT)
+    else:
+        expect(page.locator(CHART).first).to_contain_text("music", timeout=WAIT)
     assert "prompt=Pikachu+is+a+type+of" in page.url
 
 
@@ -101,10 +104,11 @@ def test_a_long_prompt_opens_at_its_last_token(page, server):
 
 def test_moving_between_pages_keeps_what_was_typed(page, server):
     visit(page, server, prompt="Jack Dorsey founded", target="IBM")
-    for _, title, _ in PAGES[1:]:
+    for _, title, path in PAGES[1:]:
         page.get_by_test_id("stSidebarNav").get_by_text(title, exact=True).click()
         expect(box(page, "Prompt")).to_have_value("Jack Dorsey founded")
-        settle(page)
+        if path in CHARTS:
+            settle(page)
         assert "target=IBM" in page.url
 
 
