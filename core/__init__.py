@@ -9,8 +9,11 @@ Vocabulary Space" (EMNLP 2024). Works from a plain Python shell:
     backward_lens(trace(model, "Obama grew up in", "Paris"))
 """
 
+from core.ask import answers
 from core.catalog import CATALOG, ModelCard, download_model, is_on_this_machine
-from core.errors import BackwardLensError, ModelError, PromptError
+from core.editing import METHODS, edit, edit_many
+from core.edits import Change, Edit, Fact, edited, fingerprint
+from core.errors import BackwardLensError, Cancelled, EditError, ModelError, PromptError
 from core.lens import backward_lens, forward_lens, vjp_norms
 from core.loading import load_model
 from core.model import LanguageModel
@@ -20,7 +23,13 @@ from core.trace import Factors, Trace, trace
 
 __all__ = [
     "CATALOG",
+    "METHODS",
     "BackwardLensError",
+    "Cancelled",
+    "Change",
+    "Edit",
+    "EditError",
+    "Fact",
     "Factors",
     "LanguageModel",
     "ModelCard",
@@ -28,8 +37,13 @@ __all__ = [
     "PromptError",
     "Target",
     "Trace",
+    "answers",
     "backward_lens",
     "download_model",
+    "edit",
+    "edit_many",
+    "edited",
+    "fingerprint",
     "forward_lens",
     "gradient_rank",
     "is_on_this_machine",
