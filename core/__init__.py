@@ -11,6 +11,7 @@ Vocabulary Space" (EMNLP 2024). Works from a plain Python shell:
 
 from core.ask import answers
 from core.catalog import CATALOG, ModelCard, download_model, is_on_this_machine
+from core.edit_files import edit_bytes, edit_from_bytes, export_model
 from core.editing import METHODS, edit, edit_many
 from core.edits import Change, Edit, Fact, edited, fingerprint
 from core.errors import BackwardLensError, Cancelled, EditError, ModelError, PromptError
@@ -41,8 +42,11 @@ __all__ = [
     "backward_lens",
     "download_model",
     "edit",
+    "edit_bytes",
+    "edit_from_bytes",
     "edit_many",
     "edited",
+    "export_model",
     "fingerprint",
     "forward_lens",
     "gradient_rank",

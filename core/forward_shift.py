@@ -54,7 +54,7 @@ def forward_shift(
         check_number("eta", eta, -1e6, 1e6)
     ids = model.encode(fact.prompt)
     wanted = model.target(fact.prompt, fact.target).id
-    row = model.unembedding.weight[wanted].detach().float()  # (d_model,)
+    row = model.unembedding.weight[wanted].detach().float().clone()  # (d_model,)
     steps = 1 if eta != AUTO else 2
     with turn(model, edits, gradients=False):
         with capture(model, ("ff2", "block")) as seen, block_calls(model) as calls:

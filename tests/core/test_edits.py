@@ -84,15 +84,7 @@ def test_every_method_can_be_cancelled_and_leaves_nothing(model, method):
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        edit(
-            model,
-            PROMPT,
-            TARGET,
-            method=method,
-            subject=SUBJECT,
-            **SETTINGS[method],
-            on_step=cancel,
-        )
+        edit(model, PROMPT, TARGET, **request, on_step=cancel)
     assert len(calls) == 1
     assert_untouched(model, before)
     assert torch.equal(bare_logits(model), bare)
