@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from core import fine_tuning, forward_shift
+from core import fine_tuning, forward_shift, memit, rome
 from core.edits import Change, Edit, Fact, check_fits, fingerprint
 from core.errors import EditError, PromptError
 from core.model import LanguageModel
@@ -49,6 +49,20 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             False,
             fine_tuning.adam_defaults,
             fine_tuning.adam,
+        ),
+        "rome": Method(
+            "ROME",
+            "Writes one fact into one FF2 at the subject's last token; other keys move least.",
+            True,
+            rome.defaults,
+            rome.rome,
+        ),
+        "memit": Method(
+            "MEMIT",
+            "Spreads one or many facts over several layers' FF2.",
+            True,
+            memit.defaults,
+            memit.memit,
         ),
     }
 )
