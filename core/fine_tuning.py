@@ -11,7 +11,14 @@ from core.capture import capture
 from core.edits import Change, Edit, Fact, changed, check_fits, matrix_shape, turn
 from core.errors import EditError
 from core.forcing import forced_ids, target_losses
-from core.hyperparameters import AUTO, check_layers, check_number, check_whole, relative_layer
+from core.hyperparameters import (
+    AUTO,
+    check_layers,
+    check_number,
+    check_whole,
+    known_settings,
+    relative_layer,
+)
 from core.model import LanguageModel
 from core.strength import leads, smallest_strength
 from core.trace import check_numbers
@@ -36,7 +43,7 @@ def adam_defaults(model: LanguageModel) -> dict[str, object]:
         "stop_below": 0.01,
         "bound": None,
     }
-    return general | (PUBLISHED_ADAM | MEASURED_ADAM).get(model.name, {})
+    return general | known_settings(model, PUBLISHED_ADAM | MEASURED_ADAM)
 
 
 def sgd(

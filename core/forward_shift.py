@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from core.capture import capture
 from core.edits import Change, Edit, Fact, turn
 from core.errors import EditError
-from core.hyperparameters import AUTO, check_layers, check_number, relative_layer
+from core.hyperparameters import AUTO, check_layers, check_number, known_settings, relative_layer
 from core.model import LanguageModel
 from core.strength import leads, smallest_strength
 from core.trace import check_numbers
@@ -29,8 +29,8 @@ MEASURED: dict[str, dict] = {}
 
 def defaults(model: LanguageModel) -> dict[str, object]:
     """Layer and eta: the published ones, the measured ones (data/editing/), or "auto"."""
-    known = PUBLISHED | MEASURED
-    return known.get(model.name, {"layer": relative_layer(model, DEPTH), "eta": AUTO})
+    general = {"layer": relative_layer(model, DEPTH), "eta": AUTO}
+    return general | known_settings(model, PUBLISHED | MEASURED)
 
 
 def forward_shift(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from core.edits import matrix_shape
 from core.errors import EditError
@@ -15,6 +15,15 @@ AUTO = "auto"
 def relative_layer(model: LanguageModel, depth: float) -> int:
     """The layer at a depth from 0 (first) to 1 (last)."""
     return min(model.n_layers - 1, round(depth * model.n_layers))
+
+
+def known_settings(
+    model: LanguageModel, tables: Mapping[str, Mapping[str, object]]
+) -> Mapping[str, object]:
+    """What a table says about this model; nothing about a namesake with fewer layers."""
+    known = tables.get(model.name, {})
+    layers = (known.get("layer", 0), *known.get("layers", ()))
+    return known if max(layers) < model.n_layers else {}
 
 
 def check_layers(model: LanguageModel, layers: Sequence[int], matrix: str = "ff2") -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from core.edits import Change, Edit, Fact, changed, turn
 from core.errors import EditError
-from core.hyperparameters import check_layers, check_number, relative_layer
+from core.hyperparameters import check_layers, check_number, known_settings, relative_layer
 from core.model import LanguageModel
 from core.rome import GENERAL, check_search
 from core.second_moments import second_moments
@@ -41,7 +41,7 @@ def defaults(model: LanguageModel) -> dict[str, object]:
     """`weight` is lambda / d_mlp, so that it means the same for models of any width."""
     first, last = (relative_layer(model, depth) for depth in DEPTHS)
     general = {"layers": tuple(range(first, last + 1)), "weight": 1.0} | GENERAL
-    return general | (PUBLISHED | MEASURED).get(model.name, {})
+    return general | known_settings(model, PUBLISHED | MEASURED)
 
 
 def memit(

@@ -14,7 +14,13 @@ from pathlib import Path
 import torch
 
 from core.edits import Change, Edit, Fact, turn
-from core.hyperparameters import check_layers, check_number, check_whole, relative_layer
+from core.hyperparameters import (
+    check_layers,
+    check_number,
+    check_whole,
+    known_settings,
+    relative_layer,
+)
 from core.model import LanguageModel
 from core.second_moments import second_moments
 from core.subject_edits import Search, balanced, find_shift, observe, templates_of
@@ -42,7 +48,7 @@ MEASURED: dict[str, dict] = {}
 def defaults(model: LanguageModel) -> dict[str, object]:
     """Published for the catalogue's models, measured for the built-in ones (data/editing/)."""
     general = {"layer": relative_layer(model, DEPTH)} | GENERAL
-    return general | (PUBLISHED | MEASURED).get(model.name, {})
+    return general | known_settings(model, PUBLISHED | MEASURED)
 
 
 def rome(

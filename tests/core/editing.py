@@ -17,6 +17,8 @@ SETTINGS = {
     "forward-shift": {"eta": 0.3},
     "sgd": {"lr": 0.01},
     "adam": {"lr": 0.01, "steps": 5},
+    "rome": {"layer": 1, "steps": 5},
+    "memit": {"layers": (1, 2), "steps": 5},
 }
 OTHER_PROMPT = "The capital of France is"
 
