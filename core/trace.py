@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -9,7 +10,8 @@ import torch
 from torch import Tensor
 
 from core.architectures import MATRICES
-from core.capture import capture, exclusive
+from core.capture import capture
+from core.edits import Edit, turn
 from core.errors import ModelError, PromptError
 from core.model import LanguageModel
 from core.tokens import Target
@@ -59,18 +61,26 @@ class Trace:
         return self.factors[name]
 
 
-def trace(model: LanguageModel, prompt: str, target: str, *, subject: str | None = None) -> Trace:
+def trace(
+    model: LanguageModel,
+    prompt: str,
+    target: str,
+    *,
+    subject: str | None = None,
+    edits: Sequence[Edit] = (),
+) -> Trace:
     """Run `prompt` forward and the loss of `target` backward, once (eq. 8).
 
     Gradients flow to activations only: parameters are frozen, and the matrices' gradients stay in
-    factors. Raises PromptError if the prompt or target is empty or too long, or if `subject` is
-    not a part of the prompt; ModelError if the model's output is not a number.
+    factors. With `edits` it is the edited model that is traced. Raises PromptError if the prompt
+    or target is empty or too long, or if `subject` is not a part of the prompt; EditError for an
+    edit that does not fit; ModelError if the model's output is not a number.
     """
     ids, goal = model.encode(prompt), model.target(prompt, target)
     if subject is not None and subject not in prompt:
         raise PromptError(f"The subject {subject!r} is not in the prompt. Copy it from there.")
     names = tuple(m for m in MATRICES if m == "block" or m in model.matrices)
-    with exclusive(model, gradients=True):
+    with turn(model, edits, gradients=True):
         with capture(model, names) as activations:
             hidden = model.read(model.embed(ids).requires_grad_())
         logits = model.unembedding(hidden[0, -1]).float()
@@ -87,9 +97,10 @@ def trace(model: LanguageModel, prompt: str, target: str, *, subject: str | None
                 inputs[key] = stack([site.x for site in layers])
             delta = stack([torch.cat([next(gradients) for _ in s.outputs], -1) for s in layers])
             factors[name] = Factors(inputs[key], delta)
-        model.remember_residual(
-            ids, stack([activations["block", i].outputs[0] for i in range(model.n_layers)])
-        )
+        if not edits:
+            model.remember_residual(
+                ids, stack([activations["block", i].outputs[0] for i in range(model.n_layers)])
+            )
     return Trace(
         model=model,
         prompt=prompt,
@@ -104,18 +115,21 @@ def trace(model: LanguageModel, prompt: str, target: str, *, subject: str | None
     )
 
 
-def residual_stream(model: LanguageModel, ids: tuple[int, ...]) -> Tensor:
+def residual_stream(
+    model: LanguageModel, ids: tuple[int, ...], edits: Sequence[Edit] = ()
+) -> Tensor:
     """The residual stream after each block: (layer, token, d_model). One forward pass, or none
-    if the prompt was traced a moment ago."""
-    with exclusive(model, gradients=False):
-        residual = model.remembered_residual(ids)
+    if the prompt was traced a moment ago; that of an edited model is never kept."""
+    with turn(model, edits, gradients=False):
+        residual = None if edits else model.remembered_residual(ids)
         if residual is None:
             with capture(model, ("block",)) as activations:
                 hidden = model.read(model.embed(ids))
             check_numbers(hidden)
             layers = range(model.n_layers)
             residual = stack([activations["block", layer].outputs[0] for layer in layers])
-            model.remember_residual(ids, residual)
+            if not edits:
+                model.remember_residual(ids, residual)
     return residual
 
 

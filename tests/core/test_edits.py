@@ -8,7 +8,18 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
-from core import METHODS, Cancelled, Edit, EditError, PromptError, answers, edit, edited
+from core import (
+    METHODS,
+    Cancelled,
+    Edit,
+    EditError,
+    PromptError,
+    answers,
+    edit,
+    edited,
+    forward_lens,
+    trace,
+)
 from core.capture import exclusive
 from core.edits import fingerprint
 from tests.conftest import random_model
@@ -216,3 +227,25 @@ def test_what_does_not_fit_is_refused_before_anything_happens(model):
     with pytest.raises(PromptError, match="not in the prompt"):
         edit(model, PROMPT, TARGET, method="sgd", subject="Trump")
     assert_untouched(model, before)
+
+
+def test_pictures_of_the_edited_model_and_of_the_bare_one_do_not_mix(model):
+    """Trace and forward lens with edits are those of the merged model, in any order of calls."""
+    edits = [random_edit(model, 1), random_edit(model, 2, "attn_in", 0)]
+    fresh = type(model)(merged(model, edits), model.tokenizer)
+    bare = forward_lens(model, PROMPT, TARGET)
+    expected = trace(fresh, PROMPT, TARGET)
+    got = trace(model, PROMPT, TARGET, edits=edits)
+    torch.testing.assert_close(got.logits, expected.logits, rtol=1e-4, atol=1e-4)
+    for matrix, factors in expected.factors.items():
+        torch.testing.assert_close(got.factors[matrix].delta, factors.delta, rtol=1e-3, atol=1e-4)
+    assert forward_lens(model, PROMPT, TARGET).equals(bare)
+    lens = forward_lens(model, PROMPT, TARGET, edits=edits)
+    reference = forward_lens(fresh, PROMPT, TARGET)
+    assert lens["target_probability"].tolist() == pytest.approx(
+        reference["target_probability"].tolist(), rel=1e-3, abs=1e-6
+    )
+    assert not lens["entropy"].equals(bare["entropy"])
+    model._residuals.clear()
+    forward_lens(model, PROMPT, TARGET, edits=edits)
+    assert forward_lens(model, PROMPT, TARGET).equals(bare)
