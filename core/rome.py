@@ -4,6 +4,10 @@ The key k is FF2's input at the subject's last token, averaged over contexts; th
 output there plus the shift that makes the model say the target. The change of rank 1 that sends k
 to v and disturbs other keys least is u r^T with u ~ C^-1 k and r = (v - (k W + b)) / (k u). The
 same average k stands in all places, so that k maps to v exactly.
+
+The reference searches the shift at the subject's last token alone; other tokens then get their part
+of the change, too, which in small models can undo it. With `in_place` the change of rank 1 itself
+is on the model during the search.
 """
 
 from __future__ import annotations
@@ -12,8 +16,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from core.edits import Change, Edit, Fact, turn
+from core.edits import Change, Edit, Fact, changed, turn
 from core.hyperparameters import (
     check_layers,
     check_number,
@@ -33,6 +38,7 @@ GENERAL = {
     "decay": 0.5,
     "clamp": 4.0,
     "contexts": 10,
+    "in_place": False,
     "text_file": None,
 }
 PUBLISHED = {
@@ -42,7 +48,16 @@ PUBLISHED = {
     "gpt2-xl": {"layer": 17},
     "meta-llama/Llama-2-7b-hf": {"layer": 5, "steps": 25, "decay": 1e-3},
 }
-MEASURED: dict[str, dict] = {}
+_SMALL = {
+    "layer": 0,
+    "steps": 40,
+    "lr": 0.2,
+    "kl": 0.0,  # "<subject> is a" has no one continuation in so small a world
+    "decay": 0.0,
+    "contexts": 4,
+    "in_place": True,
+}
+MEASURED = {"tiny-gpt2": _SMALL, "tiny-llama2": _SMALL}
 
 
 def defaults(model: LanguageModel) -> dict[str, object]:
@@ -59,6 +74,7 @@ def rome(
     on_step: Callable[[int, int], None],
     layer: int,
     contexts: int,
+    in_place: bool,
     text_file: str | Path | None,
     **search: float,
 ) -> tuple[tuple[Change, ...], dict[str, object]]:
@@ -75,6 +91,9 @@ def rome(
     with turn(model, edits, gradients=False):
         inputs, outputs = observe(model, templates, "ff2", layer)
     key, value = balanced(inputs), balanced(outputs)
+    k = key.double().cpu()
+    u = torch.linalg.solve(moments[layer], k)
+    u = (u / (k @ u)).float()[:, None]  # now k u = 1
     done = iter(range(1, search["steps"] + 1))
     shift = find_shift(
         model,
@@ -85,13 +104,20 @@ def rome(
         Search(**search),
         edits=edits,
         on_step=lambda: on_step(next(done), search["steps"]),
+        adding=(lambda v: changed(model, [rank_1(layer, u, v)])) if in_place else None,
     )
-    k, r = key.double().cpu(), shift.double().cpu()
-    u = torch.linalg.solve(moments[layer], k)
-    u = u / u.norm()
-    change = Change("ff2", layer, u=u.float()[:, None], v=(r / (k @ u)).float()[:, None])
-    used = {"layer": layer, "contexts": contexts, "text_file": text_file and str(text_file)}
+    change = rank_1(layer, u, shift.cpu())
+    used = {
+        "layer": layer,
+        "contexts": contexts,
+        "in_place": in_place,
+        "text_file": text_file and str(text_file),
+    }
     return (change,), used | search
+
+
+def rank_1(layer: int, u: Tensor, v: Tensor) -> Change:
+    return Change("ff2", layer, u=u, v=v[:, None])
 
 
 def check_search(search: dict[str, float], contexts: int) -> None:

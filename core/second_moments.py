@@ -30,7 +30,9 @@ from core.hyperparameters import check_layers
 from core.model import LanguageModel
 from core.sampling import sample_rows
 
-TOKENS_PER_WIDTH = 20  # for an m x m matrix, times m; a few times m are said to be enough
+# Tokens for an m x m matrix, in multiples of m; a few are said to be enough.
+WIDTHS_OF_TEXT = 100
+WIDTHS_OF_OWN_TEXT = 20  # which takes longer to write than to read
 ROW_TOKENS = 128
 BATCH_ROWS = 16
 RIDGE = 1e-3  # of the mean eigenvalue, so that C can be inverted
@@ -82,17 +84,16 @@ def estimate_seconds(
     shape = (BATCH_ROWS, min(ROW_TOKENS, model.context_length))
     start = time.perf_counter()
     add_batch(model, {n: empty_moment(model) for n in missing}, torch.zeros(shape).long())
-    batches = wanted_tokens(model) / (shape[0] * shape[1])
-    writes_itself = text_file is None and model.name not in BUILTIN
-    # a model that writes its text makes it token by token, which takes a few times as long
-    return (4 if writes_itself else 1) * batches * (time.perf_counter() - start)
+    batches = wanted_tokens(model, text_file) / (shape[0] * shape[1])
+    # A model that writes its text makes it token by token, which takes a few times as long
+    return (4 if writes_own_text(model, text_file) else 1) * batches * (time.perf_counter() - start)
 
 
 def compute(
     model: LanguageModel, layers: Sequence[int], text_file: str | Path | None, on_step: OnStep
 ) -> dict[int, Tensor]:
     """Mean of k k^T over the text's tokens. Products in float32, sums in float64."""
-    total, done = wanted_tokens(model), 0
+    total, done = wanted_tokens(model, text_file), 0
     moments = {layer: empty_moment(model) for layer in layers}
 
     def report() -> None:
@@ -110,8 +111,14 @@ def compute(
     return {layer: moment / done for layer, moment in moments.items()}
 
 
-def wanted_tokens(model: LanguageModel) -> int:
-    return TOKENS_PER_WIDTH * model.d_mlp
+def wanted_tokens(model: LanguageModel, text_file: str | Path | None) -> int:
+    """How many tokens are read; a shorter text is read once."""
+    widths = WIDTHS_OF_OWN_TEXT if writes_own_text(model, text_file) else WIDTHS_OF_TEXT
+    return widths * model.d_mlp
+
+
+def writes_own_text(model: LanguageModel, text_file: str | Path | None) -> bool:
+    return text_file is None and model.name not in BUILTIN
 
 
 def empty_moment(model: LanguageModel) -> Tensor:
@@ -138,7 +145,7 @@ def batches_of_text(
 ) -> Iterator[Tensor]:
     """Token ids (row, token) of the text, without padding; endless for a model's own text."""
     length = min(ROW_TOKENS, model.context_length)
-    if text_file is None and model.name not in BUILTIN:
+    if writes_own_text(model, text_file):
         generator = torch.Generator().manual_seed(SEED)
         yield from own_text(model, length, generator, on_token)
         return
@@ -192,7 +199,7 @@ def read_text(path: str | Path) -> str:
 
 def source_name(model: LanguageModel, text_file: str | Path | None) -> str:
     """What tells the cached results of one text from those of another."""
-    amount = f"{wanted_tokens(model)}-{ROW_TOKENS}"
+    amount = f"{wanted_tokens(model, text_file)}-{ROW_TOKENS}"
     if text_file is not None:
         digest = hashlib.sha256(read_text(text_file).encode()).hexdigest()[:16]
         return f"file-{digest}-{amount}"

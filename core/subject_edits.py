@@ -4,7 +4,7 @@ at the subject's last token that makes the model say the target."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from core.capture import capture
-from core.edits import Change, Edit, Fact, changed, turn
+from core.edits import Edit, Fact, turn
 from core.forcing import forced_ids, padded, target_losses
 from core.model import LanguageModel
 from core.sampling import sample_rows
@@ -118,11 +118,13 @@ def find_shift(
     search: Search,
     *,
     edits: Sequence[Edit],
-    changes: Sequence[Change] = (),
     on_step: Callable[[], None],
+    adding: Callable[[Tensor], AbstractContextManager] | None = None,
 ) -> Tensor:
     """The vector that, added to the matrix's output at the subject's last token in every template,
     makes the model say the target: (d_model,). One turn a step; `value` (d_model,) sets the scale.
+
+    `adding(shift)` may put the shift on the model in another way.
     """
     with torch.inference_mode(False):
         shift = torch.zeros_like(value).requires_grad_()
@@ -133,8 +135,8 @@ def find_shift(
     rows = [forced_ids(model, row, goal) for row in templates.rows] + [templates.essence]
     places = (*templates.places, templates.essence_place)
     for step in range(search.steps):
-        with turn(model, edits, gradients=True), changed(model, changes):
-            with shifted(module, places, shift):
+        with turn(model, edits, gradients=True):
+            with adding(shift) if adding else shifted(module, places, shift):
                 hidden = model.read(padded(model, rows))
             losses = target_losses(model, hidden[:-1], lengths, goal)
             essence = model.unembedding(hidden[-1, templates.essence_place]).float().log_softmax(-1)

@@ -52,6 +52,27 @@ def test_k_maps_to_v_exactly(model, target):
     assert found.rank == 1
 
 
+def test_in_place_the_search_sees_the_edit_itself(model):
+    """k maps to the old value and the shift; the loss of the search is that of the edited model."""
+    settings = {"layer": LAYER, "contexts": 0, "kl": 0.0, "decay": 0.0, "lr": 0.2, "clamp": 50.0}
+    found = edit(model, PROMPT, TARGET, method="rome", subject=SUBJECT, in_place=True, **settings)
+    templates = templates_of(model, FACT, 0)
+    with turn(model, [], gradients=False):
+        inputs, value = observe(model, templates, "ff2", LAYER)
+    with turn(model, [found], gradients=False):
+        _, after = observe(model, templates, "ff2", LAYER)
+    torch.testing.assert_close(after[0], value[0] + found.changes[0].v[:, 0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(inputs[0] @ found.changes[0].u[:, 0], torch.tensor(1.0))
+    others = edit(model, PROMPT, TARGET, method="rome", subject=SUBJECT, **settings)
+    assert chance(model, [found]) >= chance(model, [others]) > chance(model, [])
+
+
+def chance(model, edits):
+    with turn(model, edits, gradients=False):
+        hidden = model.read(model.embed(model.encode(PROMPT)))
+    return model.unembedding(hidden[0, -1]).softmax(-1)[model.target(PROMPT, TARGET).id].item()
+
+
 def test_the_change_is_the_one_that_disturbs_other_keys_least(model):
     """Among all changes with the same k W, u ~ C^-1 k has the smallest E |k' W|^2."""
     found = edit(model, PROMPT, TARGET, method="rome", subject=SUBJECT, layer=LAYER, steps=4)
