@@ -25,7 +25,10 @@ from core.trace import check_numbers
 
 MLP = ("ff1", "gate", "ff2")
 PUBLISHED_ADAM = {"gpt2-xl": {"layer": 0, "lr": 5e-4, "bound": 5e-4}}
-MEASURED_ADAM: dict[str, dict] = {}
+MEASURED_ADAM = {
+    "tiny-gpt2": {"layer": 6, "lr": 1e-3},
+    "tiny-llama2": {"layer": 6, "lr": 1e-3},
+}
 
 
 def sgd_defaults(model: LanguageModel) -> dict[str, object]:

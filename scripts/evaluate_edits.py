@@ -5,7 +5,7 @@ back. Efficacy, paraphrase and neighbourhood are argmax accuracies, as in the pa
 token of the new target is the most probable one after the prompt and its paraphrases; of the true
 target after its neighbours. Means over a record's prompts, then over records.
 
-Writes data/editing/edits.csv (a row a record) and data/editing/REPORT.md.
+Writes data/editing/edits-<model>.csv (a row a record) and data/editing/REPORT.md.
 """
 
 from __future__ import annotations
@@ -137,21 +137,27 @@ def settings_of(model: LanguageModel, method: str) -> str:
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=" or ".join(BUILTIN))
     parser.add_argument("--records", type=int, help="only the first so many")
-    records = load_records()[: parser.parse_args().records]
-    tables = []
-    for name in BUILTIN:
-        model = load_model(name)
-        second_moments(model, range(model.n_layers))
-        for method in (ORIGINAL, *METHODS):
-            table = evaluate(model, records, method)
-            means = 100 * table[[*SCORES]].mean()
-            log.info("%s %s %s", name, method, means.round(1).to_dict())
-            tables.append(table)
-    table = pd.concat(tables, ignore_index=True)
+    given = parser.parse_args()
     OUTPUT.mkdir(exist_ok=True)
-    table.round(4).to_csv(OUTPUT / "edits.csv", index=False)
+    for name in given.names or BUILTIN:
+        table = evaluate_model(load_model(name), load_records()[: given.records])
+        table.round(4).to_csv(OUTPUT / f"edits-{name}.csv", index=False)
+    written = [OUTPUT / f"edits-{name}.csv" for name in BUILTIN]
+    table = pd.concat([pd.read_csv(file) for file in written if file.exists()])
     (OUTPUT / "REPORT.md").write_text(as_markdown(table), encoding="utf-8")
+
+
+def evaluate_model(model: LanguageModel, records: Sequence[dict]) -> pd.DataFrame:
+    """Every method in turn, and the model as it is."""
+    second_moments(model, range(model.n_layers))
+    tables = []
+    for method in (ORIGINAL, *METHODS):
+        tables.append(evaluate(model, records, method))
+        means = 100 * tables[-1][[*SCORES]].mean()
+        log.info("%s %s %s", model.name, method, means.round(1).to_dict())
+    return pd.concat(tables, ignore_index=True)
 
 
 if __name__ == "__main__":
