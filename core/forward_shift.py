@@ -59,18 +59,16 @@ def forward_shift(
     ids = model.encode(fact.prompt)
     wanted = model.target(fact.prompt, fact.target).id
     row = model.unembedding.weight[wanted].detach().float().clone()  # (d_model,)
-    steps = 1 if eta != AUTO else 2
     with turn(model, edits, gradients=False):
         with capture(model, ("ff2", "block")) as seen, block_calls(model) as calls:
             hidden = model.read(model.embed(ids))
         check_numbers(hidden)
         x = seen["ff2", layer].x[0].float()  # (token, d_mlp)
-        on_step(1, steps)
         if eta == AUTO:
             residual = seen["block", layer].outputs[0]  # (1, token, d_model)
             shift = torch.outer(x @ x[-1], row.to(x.device))  # of eta 1, at every token
             eta = smallest_eta(model, layer, residual, shift, calls, wanted)
-            on_step(2, steps)
+    on_step(1, 1)
     if eta is None:
         raise EditError(
             f"No eta makes {fact.target!r} the answer through layer {layer}. Choose a later layer, "

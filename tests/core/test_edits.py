@@ -112,6 +112,22 @@ def test_every_method_can_be_cancelled_and_leaves_nothing(model, method):
     assert torch.equal(bare_logits(model), bare)
 
 
+@pytest.mark.parametrize("method", list(METHODS))
+def test_every_method_works_in_half_precision(model, method, monkeypatch):
+    """The same change as in float32, up to that precision; factors stay float32."""
+    for module in ("rome", "memit"):
+        monkeypatch.setattr(f"core.{module}.second_moments", unit_moments)
+    request = {"method": method, "subject": SUBJECT, **SETTINGS[method]}
+    if "contexts" in METHODS[method].defaults(model):
+        request |= {"contexts": 0, "steps": 2}
+    expected = edit(model, PROMPT, TARGET, **request).changes[0].weight_change
+    model.network.to(torch.bfloat16)
+    change = edit(model, PROMPT, TARGET, **request).changes[0]
+    assert all(part.dtype == torch.float32 for part in change.tensors.values())
+    both = torch.stack([change.weight_change.flatten(), expected.flatten()])
+    assert torch.nn.functional.cosine_similarity(*both, dim=0) > 0.7
+
+
 @hypothesis.given(data=st.data())
 @hypothesis.settings(max_examples=25, deadline=None)
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
