@@ -9,16 +9,22 @@ Vocabulary Space" (EMNLP 2024). Works from a plain Python shell:
     backward_lens(trace(model, "Obama grew up in", "Paris"))
 """
 
+from core.ask import answers, complete
 from core.catalog import CATALOG, ModelCard, download_model, is_on_this_machine
 from core.counterfact import Record, Records, load_counterfact
-from core.errors import BackwardLensError, Cancelled, ModelError, PromptError
+from core.edit_files import edit_bytes, edit_from_bytes, export_model
+from core.editing import METHODS, edit, edit_many
+from core.edits import Change, Edit, Fact, edited, fingerprint
+from core.errors import BackwardLensError, Cancelled, EditError, ModelError, PromptError
 from core.imprint import ImprintAndShift, imprint_and_shift, imprint_copies
 from core.lens import backward_lens, forward_lens, vjp_norms
 from core.loading import load_model
 from core.model import LanguageModel
 from core.neurons import gradient_neurons, gradient_span, neuron_overlap
 from core.rank import gradient_rank, rank_curve
+from core.second_moments import estimate_seconds, missing_second_moments, second_moments
 from core.segments import SEGMENTS, propose_subject, segment_means, segments
+from core.side_effects import side_effects
 from core.similarity import layer_similarity
 from core.study import study
 from core.study_tables import Study, side_by_side, study_names
@@ -27,9 +33,14 @@ from core.trace import Factors, Trace, trace
 
 __all__ = [
     "CATALOG",
+    "METHODS",
     "SEGMENTS",
     "BackwardLensError",
     "Cancelled",
+    "Change",
+    "Edit",
+    "EditError",
+    "Fact",
     "Factors",
     "ImprintAndShift",
     "LanguageModel",
@@ -41,8 +52,18 @@ __all__ = [
     "Study",
     "Target",
     "Trace",
+    "answers",
     "backward_lens",
+    "complete",
     "download_model",
+    "edit",
+    "edit_bytes",
+    "edit_from_bytes",
+    "edit_many",
+    "edited",
+    "estimate_seconds",
+    "export_model",
+    "fingerprint",
     "forward_lens",
     "gradient_neurons",
     "gradient_rank",
@@ -53,12 +74,15 @@ __all__ = [
     "layer_similarity",
     "load_counterfact",
     "load_model",
+    "missing_second_moments",
     "neuron_overlap",
     "propose_subject",
     "rank_curve",
+    "second_moments",
     "segment_means",
     "segments",
     "side_by_side",
+    "side_effects",
     "study",
     "study_names",
     "trace",

@@ -15,3 +15,7 @@ class Cancelled(Exception):  # noqa: N818 - a request, not a fault
 
 class PromptError(BackwardLensError):
     """A prompt, target, subject or layer does not fit the model or the method."""
+
+
+class EditError(BackwardLensError):
+    """An edit does not fit the model, its method or its file."""

@@ -16,7 +16,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from core.capture import capture, exclusive
+from core.capture import capture
+from core.edits import turn
 from core.errors import PromptError
 from core.lens import check_top_k, token_lists
 from core.projection import project
@@ -101,7 +102,7 @@ def imprint_and_shift(
     chosen = slice(None) if all_tokens else slice(position, position + 1)
     u, v = x[chosen], -step * delta[chosen]
     (module,) = model.modules(matrix, layer)
-    with exclusive(model, gradients=False):
+    with turn(model, trace.edits, gradients=False):
         rows = model.embed(trace.ids).repeat(2, 1, 1)
         watched = tuple(dict.fromkeys(("ff1", "ff2", "block", matrix)))
         with second_row_plus(module, u, v), capture(model, watched) as seen:

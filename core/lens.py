@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 import torch
 from torch import Tensor
 
 from core.architectures import WRITES_TO_RESIDUAL
+from core.edits import Edit
 from core.errors import PromptError
 from core.model import LanguageModel
 from core.projection import project
@@ -18,7 +21,12 @@ NEAR_ZERO = 1e-6
 
 
 def forward_lens(
-    model: LanguageModel, prompt: str, target: str | None = None, *, top_k: int = 5
+    model: LanguageModel,
+    prompt: str,
+    target: str | None = None,
+    *,
+    top_k: int = 5,
+    edits: Sequence[Edit] = (),
 ) -> pd.DataFrame:
     """What each layer would say next at each prompt token: the logit lens of the residual stream.
 
@@ -26,13 +34,14 @@ def forward_lens(
     included). Columns: layer, position, token, top_tokens and top_probabilities (lists, most
     probable first), entropy (nats), target_rank (0 is best; <NA> without a target) and
     target_probability. The last layer is the model's own output. `attrs["note"]` says which token
-    of a longer target is meant. Raises PromptError.
+    of a longer target is meant. With `edits` it is the edited model that is read. Raises
+    PromptError.
     """
     check_top_k(top_k, model)
     ids = model.encode(prompt)
     goal = model.target(prompt, target) if target is not None else None
     wanted = (goal.id,) if goal else ()
-    residual = residual_stream(model, ids)
+    residual = residual_stream(model, ids, edits)
     seen = project(model, residual.flatten(0, 1), top_k=top_k, rank_of=wanted, probabilities=True)
     table = cells(model, ids, len(residual))
     table["top_tokens"] = token_lists(model, seen.top_ids)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +22,6 @@ from core.tokens import (
 )
 
 REMEMBERED_PROMPTS = 4
-FINGERPRINT_SAMPLE = 256  # values of each parameter
 
 
 class LanguageModel:
@@ -101,18 +99,6 @@ class LanguageModel:
     def unembedding(self) -> nn.Module:
         """The decoding matrix D; its weight is (vocabulary, d_model)."""
         return self._module(self.architecture.unembedding)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """A short name for these very weights: a hash of the config and of a sample of each
-        parameter."""
-        digest = hashlib.sha256(self.network.config.to_json_string().encode())
-        for name, parameter in self.network.named_parameters():
-            values = parameter.detach().flatten()
-            sample = values[:: max(1, len(values) // FINGERPRINT_SAMPLE)].float().cpu()
-            digest.update(name.encode())
-            digest.update(sample.numpy().tobytes())
-        return digest.hexdigest()[:16]
 
     def modules(self, matrix: str, layer: int) -> tuple[nn.Module, ...]:
         """The modules that make up a matrix of a layer; "block" is the block itself."""

@@ -19,6 +19,7 @@ import torch
 from core.architectures import MATRICES
 from core.capture import exclusive
 from core.counterfact import Record
+from core.edits import fingerprint
 from core.errors import Cancelled, PromptError
 from core.lens import NEAR_ZERO
 from core.model import LanguageModel
@@ -106,7 +107,7 @@ def begin(
     modules = tuple(m for m in MATRICES if m == "block" or m in model.matrices)
     header = Header(
         model=model.name,
-        fingerprint=model.fingerprint,
+        fingerprint=fingerprint(model),
         n_layers=model.n_layers,
         vocabulary_size=model.vocabulary_size,
         modules=modules,

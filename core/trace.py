@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from core.architectures import MATRICES
-from core.capture import capture, exclusive
+from core.capture import capture
+from core.edits import Edit, turn
 from core.errors import ModelError, PromptError
 from core.model import LanguageModel
 from core.segments import find_subject
@@ -42,6 +43,7 @@ class Trace:
     logits: Tensor  # (vocabulary,) after the last prompt token, float32
     loss: float
     answer_id: int
+    edits: tuple[Edit, ...] = ()  # active while it was made
 
     @property
     def answer(self) -> str:
@@ -61,18 +63,26 @@ class Trace:
         return self.factors[name]
 
 
-def trace(model: LanguageModel, prompt: str, target: str, *, subject: str | None = None) -> Trace:
+def trace(
+    model: LanguageModel,
+    prompt: str,
+    target: str,
+    *,
+    subject: str | None = None,
+    edits: Sequence[Edit] = (),
+) -> Trace:
     """Run `prompt` forward and the loss of `target` backward, once (eq. 8).
 
     Gradients flow to activations only: parameters are frozen, and the matrices' gradients stay in
-    factors. Raises PromptError if the prompt or target is empty or too long, or if `subject` is
-    not a part of the prompt; ModelError if the model's output is not a number.
+    factors. With `edits` it is the edited model that is traced. Raises PromptError if the prompt
+    or target is empty or too long, or if `subject` is not a part of the prompt; EditError for an
+    edit that does not fit; ModelError if the model's output is not a number.
     """
     ids, goal = model.encode(prompt), model.target(prompt, target)
     if subject is not None:
         find_subject(prompt, subject)
     names = tuple(m for m in MATRICES if m == "block" or m in model.matrices)
-    with exclusive(model, gradients=True):
+    with turn(model, edits, gradients=True):
         run = forward_backward(model, model.embed(ids), [len(ids)], [goal.id], names)
         factors, inputs = {}, {}
         for name in names:
@@ -81,7 +91,8 @@ def trace(model: LanguageModel, prompt: str, target: str, *, subject: str | None
             if key not in inputs:
                 inputs[key] = stack([site.x for site in layers])
             factors[name] = Factors(inputs[key], stack([site.delta for site in layers]))
-        model.remember_residual(ids, stack(run.residual))
+        if not edits:
+            model.remember_residual(ids, stack(run.residual))
     logits = run.logits[0]
     return Trace(
         model=model,
@@ -94,6 +105,7 @@ def trace(model: LanguageModel, prompt: str, target: str, *, subject: str | None
         logits=logits,
         loss=run.losses[0].item(),
         answer_id=int(logits.argmax()),
+        edits=tuple(edits),
     )
 
 
@@ -145,18 +157,21 @@ def embed_rows(model: LanguageModel, rows: Sequence[tuple[int, ...]]) -> Tensor:
     return torch.cat([model.embed(row + (0,) * (longest - len(row))) for row in rows])
 
 
-def residual_stream(model: LanguageModel, ids: tuple[int, ...]) -> Tensor:
+def residual_stream(
+    model: LanguageModel, ids: tuple[int, ...], edits: Sequence[Edit] = ()
+) -> Tensor:
     """The residual stream after each block: (layer, token, d_model). One forward pass, or none
-    if the prompt was traced a moment ago."""
-    with exclusive(model, gradients=False):
-        residual = model.remembered_residual(ids)
+    if the prompt was traced a moment ago; that of an edited model is never kept."""
+    with turn(model, edits, gradients=False):
+        residual = None if edits else model.remembered_residual(ids)
         if residual is None:
             with capture(model, ("block",)) as activations:
                 hidden = model.read(model.embed(ids))
             check_numbers(hidden)
             layers = range(model.n_layers)
             residual = stack([activations["block", layer].outputs[0] for layer in layers])
-            model.remember_residual(ids, residual)
+            if not edits:
+                model.remember_residual(ids, residual)
     return residual
 
 

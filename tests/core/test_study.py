@@ -32,6 +32,7 @@ from core import (
     vjp_norms,
 )
 from core.counterfact import Records
+from core.edits import fingerprint
 from core.study_tables import FORMAT, HEADER, Header, Sums
 from tests.conftest import random_model
 
@@ -459,7 +460,7 @@ def test_the_header_says_what_was_studied():
     records = Records("facts.json", tuple(records_of(model, 3)))
     header = study(model, records).header
     assert (header.records, header.model) == ("facts.json", "gpt2")
-    assert header.fingerprint == model.fingerprint
+    assert header.fingerprint == fingerprint(model)
     assert header.versions["torch"] == torch.__version__
     assert header.seconds > 0
 
