@@ -1,6 +1,7 @@
 """The tables of core, computed once for all users who ask the same.
 
-Keys are the model's name and the texts; a table is small, a trace is not, so few traces are kept.
+Keys are the model's name, the texts and the contents of the active edits; a table is small, a
+trace is not, so few traces are kept.
 """
 
 from __future__ import annotations
@@ -16,16 +17,26 @@ TABLES = 256
 TRACES = 4
 
 
+Key = tuple[str, str, str, tuple[str, ...]]  # model, prompt, target, ids of the active edits
+Edits = tuple[core.Edit, ...]
+
+
+def key(request: Request) -> tuple[Key, Edits]:
+    """The first two arguments of every cached function; edits are known by their ids."""
+    texts = (request.model_name, request.prompt, request.target)
+    return (*texts, request.edit_ids), request.edits
+
+
 def trace(request: Request) -> core.Trace:
-    return _trace(request.model_name, request.prompt, request.target)
+    return _trace(*key(request))
 
 
 def forward_lens(request: Request, top_k: int = 5) -> pd.DataFrame:
-    return _forward_lens(request.model_name, request.prompt, request.target, top_k)
+    return _forward_lens(*key(request), top_k)
 
 
 def backward_lens(request: Request, matrix: str, normalize: bool = False) -> pd.DataFrame:
-    return _backward_lens(request.model_name, request.prompt, request.target, matrix, normalize)
+    return _backward_lens(*key(request), matrix, normalize)
 
 
 def gradient_rank(request: Request) -> pd.DataFrame:
@@ -37,7 +48,7 @@ def vjp_norms(request: Request) -> pd.DataFrame:
 
 
 def rank_curve(request: Request) -> pd.DataFrame:
-    return _rank_curve(request.model_name, request.prompt, request.target)
+    return _rank_curve(*key(request))
 
 
 def segments(request: Request) -> tuple[str, ...]:
@@ -52,8 +63,7 @@ def layer_similarity(request: Request, position: int) -> pd.DataFrame:
 def imprint_and_shift(
     request: Request, layer: int, matrix: str, position: int, step: float, all_tokens: bool
 ) -> core.ImprintAndShift:
-    key = (request.model_name, request.prompt, request.target)
-    return _imprint_and_shift(*key, layer, matrix, position, step, all_tokens)
+    return _imprint_and_shift(*key(request), layer, matrix, position, step, all_tokens)
 
 
 def imprint_copies(request: Request, layer: int, position: int, step: float) -> pd.DataFrame:
@@ -61,52 +71,49 @@ def imprint_copies(request: Request, layer: int, position: int, step: float) -> 
 
 
 def gradient_span(request: Request, layer: int, matrix: str) -> pd.DataFrame:
-    key = (request.model_name, request.prompt, request.target)
-    return _gradient_span(*key, layer, matrix)
+    return _gradient_span(*key(request), layer, matrix)
 
 
 def gradient_neurons(
     request: Request, layer: int, matrix: str, units: tuple[int, ...], normalize: bool
 ) -> pd.DataFrame:
-    key = (request.model_name, request.prompt, request.target)
-    return _gradient_neurons(*key, layer, matrix, units, normalize)
+    return _gradient_neurons(*key(request), layer, matrix, units, normalize)
 
 
 def neuron_overlap(request: Request, layer: int, matrix: str) -> pd.DataFrame:
     """Shared between users and large: do not change it."""
-    key = (request.model_name, request.prompt, request.target)
-    return _neuron_overlap(*key, layer, matrix)
+    return _neuron_overlap(*key(request), layer, matrix)
 
 
 @st.cache_resource(max_entries=TRACES, show_spinner="Reading the prompt …", show_time=True)
-def _trace(model_name: str, prompt: str, target: str) -> core.Trace:
-    return core.trace(load(model_name), prompt, target)
+def _trace(asked: Key, _edits: Edits) -> core.Trace:
+    model_name, prompt, target, _ = asked
+    return core.trace(load(model_name), prompt, target, edits=_edits)
 
 
 @st.cache_data(max_entries=TABLES, show_spinner="Reading the prompt …", show_time=True)
-def _forward_lens(model_name: str, prompt: str, target: str, top_k: int) -> pd.DataFrame:
-    return core.forward_lens(load(model_name), prompt, target, top_k=top_k)
+def _forward_lens(asked: Key, _edits: Edits, top_k: int) -> pd.DataFrame:
+    model_name, prompt, target, _ = asked
+    return core.forward_lens(load(model_name), prompt, target, top_k=top_k, edits=_edits)
 
 
 @st.cache_data(max_entries=TABLES, show_spinner="Reading the gradient in words …", show_time=True)
-def _backward_lens(
-    model_name: str, prompt: str, target: str, matrix: str, normalize: bool
-) -> pd.DataFrame:
-    return core.backward_lens(_trace(model_name, prompt, target), matrix, normalize=normalize)
+def _backward_lens(asked: Key, _edits: Edits, matrix: str, normalize: bool) -> pd.DataFrame:
+    return core.backward_lens(_trace(asked, _edits), matrix, normalize=normalize)
 
 
 @st.cache_data(
     max_entries=TABLES, show_spinner="Running every beginning of the prompt …", show_time=True
 )
-def _rank_curve(model_name: str, prompt: str, target: str) -> pd.DataFrame:
-    return core.rank_curve(load(model_name), prompt, target)
+def _rank_curve(asked: Key, _edits: Edits) -> pd.DataFrame:
+    model_name, prompt, target, _ = asked
+    return core.rank_curve(load(model_name), prompt, target, edits=_edits)
 
 
 @st.cache_data(max_entries=TABLES, show_spinner="Taking the step …", show_time=True)
 def _imprint_and_shift(
-    model_name: str,
-    prompt: str,
-    target: str,
+    asked: Key,
+    _edits: Edits,
     layer: int,
     matrix: str,
     position: int,
@@ -114,7 +121,7 @@ def _imprint_and_shift(
     all_tokens: bool,
 ) -> core.ImprintAndShift:
     return core.imprint_and_shift(
-        _trace(model_name, prompt, target),
+        _trace(asked, _edits),
         layer,
         matrix=matrix,
         position=position,
@@ -124,28 +131,23 @@ def _imprint_and_shift(
 
 
 @st.cache_data(max_entries=TABLES, show_spinner="Reading the neurons …", show_time=True)
-def _gradient_span(
-    model_name: str, prompt: str, target: str, layer: int, matrix: str
-) -> pd.DataFrame:
-    return core.gradient_span(_trace(model_name, prompt, target), layer, matrix)
+def _gradient_span(asked: Key, _edits: Edits, layer: int, matrix: str) -> pd.DataFrame:
+    return core.gradient_span(_trace(asked, _edits), layer, matrix)
 
 
 @st.cache_data(max_entries=TABLES, show_spinner="Reading the neurons …", show_time=True)
 def _gradient_neurons(
-    model_name: str,
-    prompt: str,
-    target: str,
+    asked: Key,
+    _edits: Edits,
     layer: int,
     matrix: str,
     units: tuple[int, ...],
     normalize: bool,
 ) -> pd.DataFrame:
-    run = _trace(model_name, prompt, target)
+    run = _trace(asked, _edits)
     return core.gradient_neurons(run, layer, matrix, units=units, normalize=normalize)
 
 
 @st.cache_resource(max_entries=TRACES, show_spinner="Comparing all neurons …", show_time=True)
-def _neuron_overlap(
-    model_name: str, prompt: str, target: str, layer: int, matrix: str
-) -> pd.DataFrame:
-    return core.neuron_overlap(_trace(model_name, prompt, target), layer, matrix)
+def _neuron_overlap(asked: Key, _edits: Edits, layer: int, matrix: str) -> pd.DataFrame:
+    return core.neuron_overlap(_trace(asked, _edits), layer, matrix)

@@ -14,6 +14,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app.charts.export import picture
+from app.words import file_name
 
 LIST_SEPARATOR = " | "
 
@@ -26,6 +27,7 @@ class Cell:
     controls: DeltaGenerator
     footer: DeltaGenerator
     key: str
+    edits: int = 0  # how many edits the model of this cell has
     drawn: dict[str, tuple[alt.TopLevelMixin, bool]] = field(default_factory=dict)
 
     def show(self, finding: str, chart: alt.TopLevelMixin, alt_text: str, *, fit: bool) -> None:
@@ -44,6 +46,8 @@ class Cell:
         on_select: str | Callable[[], None] = "ignore",
     ) -> None:
         """A picture, by default below what the cell shows already; `name` tells several apart."""
+        if self.edits:
+            chart = chart.properties(title=edits_title(self.edits))
         self.drawn[name] = (chart, fit)
         (where or self.picture).altair_chart(
             chart,
@@ -92,11 +96,21 @@ def page_title(question: str, technical: str) -> None:
     st.caption(technical)
 
 
-def cell(number: int, title: str, words: str, *, key: str) -> Cell:
-    """A numbered cell with two sentences: what you see, and how to read it."""
+def edits_title(edits: int) -> str:
+    return f"The model with {edits} of your edits" if edits > 1 else "The model with your edit"
+
+
+def cell(number: int, title: str, words: str, *, key: str, original: bool = False) -> Cell:
+    """A numbered cell with two sentences: what you see, and how to read it.
+
+    Its charts say how many of the session's edits are active, unless they are of the `original`
+    model.
+    """
+    request = st.session_state.get("request")
+    edits = 0 if original or request is None else len(request.entries)
     box = st.container(border=True, key=f"cell_{key}")
     box.markdown(f"**{number} · {title}**  \n{words}")
-    return Cell(box.container(), box.container(), box.container(), key)
+    return Cell(box.container(), box.container(), box.container(), key, edits)
 
 
 def as_csv(table: pd.DataFrame) -> bytes:
@@ -125,10 +139,20 @@ def code_lines(request: object, *lines: str) -> str:
         f"model = load_model({literal(request.model_name)})",
         f"prompt, target = {literal(request.prompt)}, {literal(request.target)}",
     ]
+    if request.entries:
+        names.append("Edit")
+        files = [literal(f"{file_name(entry.name)}.safetensors") for entry in request.entries]
+        loads = ", ".join(f"Edit.load({file}, model)" for file in files)
+        head[0] = f"from core import {', '.join(sorted(['load_model', *names]))}"
+        head.append(f"edits = [{loads}]  # downloaded from “Your edits”")
+        lines = [EDITABLE_CALL.sub(r"\1, edits=edits)", line) for line in lines]
     if any("subject" in line for line in lines):
         head.append(f"subject = {literal(request.subject)}")
     return "\n".join([*head, *lines])
 
+
+# Calls whose result depends on the active edits.
+EDITABLE_CALL = re.compile(r"(\b(?:trace|forward_lens|rank_curve)\([^()]*)\)")
 
 CORE_NAMES = (
     "trace",

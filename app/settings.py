@@ -9,6 +9,7 @@ PROMPT_TOKENS = 128  # longer tables cannot be read on a screen, and one user mu
 PROMPT_CHARACTERS = 4000
 TARGET_CHARACTERS = 200
 STUDY_RECORDS = 2000  # of one study
+EDIT_BYTES = 5_000_000  # of an uploaded edit
 OFF = {"off", "0", "no", "false"}
 
 
@@ -43,3 +44,9 @@ def record_files() -> list[Path]:
     except OSError:
         return []
     return sorted(f for f in files if f.suffix in {".json", ".jsonl"})
+
+
+def export_folder() -> Path | None:
+    """Where visitors may save edited models: BACKWARD_LENS_EXPORTS, nowhere unless it is set."""
+    folder = os.environ.get("BACKWARD_LENS_EXPORTS")
+    return Path(folder).expanduser() if folder else None

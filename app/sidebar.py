@@ -7,6 +7,8 @@ import html
 import streamlit as st
 
 import core
+from app import ledger
+from app.cells.ledger import ledger_field
 from app.examples import EXAMPLES
 from app.jobs import session_job
 from app.models import (
@@ -65,6 +67,9 @@ def sidebar() -> None:
             help="The word that you want the model to say. It need not be true.",
         )
         below_target = st.container()
+        st.session_state["ledger_model"] = model
+        if model is not None:
+            ledger_field(model)
         study_field()
     st.session_state["model_is_loaded"] = model is not None
     if model is None:
@@ -83,7 +88,9 @@ def sidebar() -> None:
         problem = show_target(below_target, model, prompt, target)
     st.session_state["problem"] = problem
     if not problem:
-        st.session_state["request"] = Request(chosen_model(), prompt, target, subject)
+        st.session_state["request"] = Request(
+            chosen_model(), prompt, target, subject, ledger.active(model)
+        )
 
 
 def subject_field(prompt: str) -> str | None:

@@ -8,6 +8,7 @@ import streamlit as st
 
 import core
 from app.examples import EXAMPLES
+from app.ledger import Entry
 from app.models import CARDS, OTHER, default_model, load
 from app.settings import PROMPT_CHARACTERS, PROMPT_TOKENS, TARGET_CHARACTERS
 from app.subjects import subject_of
@@ -28,6 +29,16 @@ class Request:
     prompt: str
     target: str
     subject: str | None = None  # None where the field's text is not in the prompt
+    entries: tuple[Entry, ...] = ()  # the active edits
+
+    @property
+    def edits(self) -> tuple[core.Edit, ...]:
+        return tuple(entry.edit for entry in self.entries)
+
+    @property
+    def edit_ids(self) -> tuple[str, ...]:
+        """What caches know the edits by."""
+        return tuple(entry.id for entry in self.entries)
 
     @property
     def model(self) -> core.LanguageModel:

@@ -63,3 +63,8 @@ def layer_list(layers: list[int]) -> str:
             runs.append([layer])
     parts = [f"{r[0]}-{r[-1]}" if len(r) > 1 else str(r[0]) for r in runs]
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
+
+
+def file_name(name: str) -> str:
+    """A user's name for something, as the stem of a file's name."""
+    return re.sub(r"[^\w-]+", "-", name).strip("-")[:60] or "edit"

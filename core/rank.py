@@ -7,11 +7,13 @@ small (token, token) product in brackets. G itself is never built.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 import torch
 from torch import Tensor
 
-from core.capture import exclusive
+from core.edits import Edit, turn
 from core.model import LanguageModel
 from core.trace import Trace, forward_backward
 
@@ -38,19 +40,21 @@ def gradient_rank(trace: Trace) -> pd.DataFrame:
     return table
 
 
-def rank_curve(model: LanguageModel, prompt: str, target: str) -> pd.DataFrame:
+def rank_curve(
+    model: LanguageModel, prompt: str, target: str, *, edits: Sequence[Edit] = ()
+) -> pd.DataFrame:
     """The rank of each gradient for every prefix of the prompt; the target stays.
 
     Columns: prompt_length (1 ... n tokens, BOS included), layer, matrix, rank. Prefixes run in
     batches. A prefix's activations are those of the whole prompt at the same positions, because
     the model is causal: a batch needs no padding, only another position for its loss, and later
-    positions get a gradient of exactly zero.
+    positions get a gradient of exactly zero. With `edits` it is the edited model's.
     """
     ids, goal = model.encode(prompt), model.target(prompt, target)
     n, rows = len(ids), []
     matrices = mlp_matrices(model)
     for first, last in prefix_batches(model, n):
-        ranks = prefix_ranks(model, ids[:last], goal.id, first, matrices)
+        ranks = prefix_ranks(model, ids[:last], goal.id, first, matrices, edits)
         for matrix, by_layer in ranks.items():
             for layer, values in enumerate(by_layer):
                 rows += [
@@ -103,10 +107,11 @@ def prefix_ranks(
     target_id: int,
     first: int,
     matrices: tuple[str, ...],
+    edits: Sequence[Edit],
 ) -> dict[str, list[Tensor]]:
     """Ranks for the prefixes of length first ... len(ids): matrix -> a tensor (prefix,) a layer."""
     lengths = list(range(first, len(ids) + 1))
-    with exclusive(model, gradients=True):
+    with turn(model, edits, gradients=True):
         embeddings = model.embed(ids).expand(len(lengths), -1, -1).contiguous()
         run = forward_backward(model, embeddings, lengths, [target_id] * len(lengths), matrices)
     # x is the same in every row.

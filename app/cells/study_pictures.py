@@ -133,6 +133,7 @@ def full_rank_cell(number: int, studies: list[core.Study], main: core.Study, ans
         "How many prompts' gradients have as many independent directions as the prompt has tokens, "
         "layer by layer. In the last layer only the last token learns: the rank is 1. (Figure 3)",
         key="study_rank",
+        original=True,
     )
     matrix = place.controls.segmented_control(
         "Matrix",
@@ -199,6 +200,7 @@ def norms_cell(number: int, main: core.Study, answered: str) -> None:
         "The mean strength of the learning signal δ, and of the input x, by layer and by place in "
         "the prompt as seen from its subject. (Figures 5, 16, 17)",
         key="study_norms",
+        original=True,
     )
     module = place.controls.segmented_control(
         "Part of the model",
@@ -239,6 +241,7 @@ def ranks_cell(number: int, studies: list[core.Study], main: core.Study, answere
         "part of the vocabulary. The update subtracts δ: the bottom of δ is what it pushes "
         "towards. (Figures 6, 18-21)",
         key="study_ranks",
+        original=True,
     )
     row = place.controls.columns(2, vertical_alignment="bottom")
     matrix = row[0].segmented_control(
@@ -298,6 +301,7 @@ def cosine_cell(number: int, main: core.Study, answered: str) -> None:
         "The mean cosine between layers of FF2's signal δ at the last prompt token: 1 is the same "
         "direction, 0 nothing in common. (Figure 23)",
         key="study_cosine",
+        original=True,
     )
     everything = main.cosines
     table = everything[everything["answered"] == answered]

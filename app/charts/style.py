@@ -21,4 +21,5 @@ def finished(chart: alt.TopLevelMixin, dark: bool) -> alt.TopLevelMixin:
         chart.configure_axis(**text, labelFlush=False)
         .configure_legend(**text)
         .configure_header(**text)
+        .configure_title(color=INK[dark], fontSize=FONT_SIZE + 1, anchor="start")
     )
