@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from core.capture import capture
-from core.edits import Change, Edit, Fact, changed, check_fits, matrix_shape, turn
+from core.edits import Change, Edit, Fact, changed, matrix_shape, turn
 from core.errors import EditError
 from core.forcing import forced_ids, target_losses
 from core.hyperparameters import (
@@ -157,12 +157,7 @@ def adam(
     (fact,) = facts
     check_mlp(model, [matrix])
     check_layers(model, [layer], matrix)
-    check_number("lr", lr, 0, 1e3)
-    check_whole("steps", steps, 1, 25)
-    check_number("stop_below", stop_below, 0, 100)
-    if bound is not None:
-        check_number("bound", bound, 0, 1e3)
-    check_fits(model, edits)
+    check_adam(lr, steps, stop_below, bound)
     place = model.modules(matrix, layer)[0].weight.device
     with torch.inference_mode(False):
         difference = torch.zeros(matrix_shape(model, matrix, layer), device=place)
@@ -185,3 +180,11 @@ def adam(
     result = Change(matrix, layer, dense=difference.detach().cpu())
     used = {"matrix": matrix, "layer": layer, "lr": lr, "steps": taken}
     return (result,), used | {"stop_below": stop_below, "bound": bound}
+
+
+def check_adam(lr: float, steps: int, stop_below: float, bound: float | None) -> None:
+    check_number("lr", lr, 0, 1e3)
+    check_whole("steps", steps, 1, 25)
+    check_number("stop_below", stop_below, 0, 100)
+    if bound is not None:
+        check_number("bound", bound, 0, 1e3)

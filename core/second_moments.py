@@ -15,14 +15,15 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from core.capture import capture, exclusive
+from core.capture import exclusive
 from core.catalog import BUILTIN, BUILTIN_FOLDER
 from core.edits import fingerprint
 from core.errors import EditError
@@ -85,7 +86,7 @@ def estimate_seconds(
     start = time.perf_counter()
     add_batch(model, {n: empty_moment(model) for n in missing}, torch.zeros(shape).long())
     batches = wanted_tokens(model, text_file) / (shape[0] * shape[1])
-    # A model that writes its text makes it token by token, which takes a few times as long
+    # A model that writes its text makes it token by token, which takes a few times as long.
     return (4 if writes_own_text(model, text_file) else 1) * batches * (time.perf_counter() - start)
 
 
@@ -126,13 +127,23 @@ def empty_moment(model: LanguageModel) -> Tensor:
 
 
 def add_batch(model: LanguageModel, moments: dict[int, Tensor], ids: Tensor) -> None:
-    """Add k k^T of every token of ids (row, token) to each layer's sum. One turn."""
-    with exclusive(model, gradients=False):
-        with capture(model, ("ff2",)) as seen:
-            model.network.base_model(input_ids=ids.to(model.device), use_cache=False)
+    """Add k k^T of every token of ids (row, token) to each layer's sum. One turn.
+
+    The keys are used up in the hook: those of all layers at once would not fit into memory.
+    """
+
+    def adding(moment: Tensor):
+        def add(_: nn.Module, inputs: tuple) -> None:
+            keys = inputs[0].flatten(0, 1).float()  # (token, d_mlp)
+            moment.add_((keys.mT @ keys).cpu())
+
+        return add
+
+    with exclusive(model, gradients=False), ExitStack() as stack:
         for layer, moment in moments.items():
-            keys = seen["ff2", layer].x.flatten(0, 1).float()  # (token, d_mlp)
-            moment += (keys.mT @ keys).cpu()
+            (module,) = model.modules("ff2", layer)
+            stack.callback(module.register_forward_pre_hook(adding(moment)).remove)
+        model.network.base_model(input_ids=ids.to(model.device), use_cache=False)
 
 
 def with_ridge(moment: Tensor) -> Tensor:

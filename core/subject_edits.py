@@ -141,9 +141,7 @@ def find_shift(
             losses = target_losses(model, hidden[:-1], lengths, goal)
             essence = model.unembedding(hidden[-1, templates.essence_place]).float().log_softmax(-1)
             reference = essence.detach() if reference is None else reference
-            divergence = (essence.exp() * (essence - reference)).sum()
-            loss = losses.mean() + search.kl * divergence
-            loss = loss + search.decay * shift.norm() / value.norm().square()
+            loss = losses.mean() + penalties(search, shift, value, essence, reference)
             check_numbers(loss)
             if loss < search.stop_below or step == search.steps - 1:
                 break
@@ -153,6 +151,14 @@ def find_shift(
             shift.mul_((limit / shift.norm().clamp_min(1e-30)).clamp(max=1))
         on_step()
     return shift.detach()
+
+
+def penalties(
+    search: Search, shift: Tensor, value: Tensor, essence: Tensor, reference: Tensor
+) -> Tensor:
+    """What a long shift costs, and one that changes what the subject is (log p before and now)."""
+    divergence = (essence.exp() * (essence - reference)).sum()
+    return search.kl * divergence + search.decay * shift.norm() / value.norm().square()
 
 
 @contextmanager
