@@ -5,6 +5,7 @@ Tables come from core; text of users and models goes through code_span.
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 import core
@@ -184,7 +185,7 @@ def imprint_finding(
     elif after["target_rank"] > before["target_rank"]:
         move = "moves **away** from the target"
     else:
-        move = "leaves the target where it was"
+        move = "keeps the rank of the target"
     answers = [rows.loc[("answer", time)] for time in ("before", "after")]
     old, new = (
         f"{code_span(a['top_tokens'][0])} ({a['top_probabilities'][0]:.0%})" for a in answers
@@ -216,11 +217,12 @@ def duality_finding(run: core.Trace, layer: int) -> str:
     n = run.prompt_length
     x, delta = run.matrix("ff1").x.shape[-1], run.matrix("ff1").delta.shape[-1]
     silent = int((run.matrix("ff2").delta[layer] == 0).all(-1).sum())
-    zero = f" {count(silent, 'signal')} of the {n} are zero here." if silent else ""
+    verb = "is" if silent == 1 else "are"
+    zero = f" {count(silent, 'signal')} of the {n} {verb} zero here." if silent else ""
+    made = "token makes" if n == 1 else "tokens make"
     return (
-        f"Each gradient has {x:,} × {delta:,} numbers, but {count(n, 'prompt token')} make all of "
-        f"them: FF1's neurons are mixtures of {count(n, 'input')}, FF2's of "
-        f"{count(n, 'signal')}.{zero}"
+        f"Each gradient has {x:,} × {delta:,} numbers, but {n} prompt {made} all of them: FF1's "
+        f"neurons are mixtures of {count(n, 'input')}, FF2's of {count(n, 'signal')}.{zero}"
     )
 
 
@@ -245,8 +247,9 @@ def overlap_finding(overlap: pd.DataFrame, symbol: str) -> str:
     """Which spanning vector most neurons look like."""
     if not overlap["cosine"].notna().any():
         return "Nothing to compare: every neuron is zero here."
-    size = overlap["cosine"].abs().fillna(0.0).to_numpy().reshape(-1, overlap["position"].nunique())
-    winners = size.argmax(1)
+    size = overlap["cosine"].abs().to_numpy().reshape(-1, overlap["position"].nunique())
+    size = size[~np.isnan(size).all(1)]  # neurons of zero are alike to nothing
+    winners = np.nan_to_num(size).argmax(1)
     best = int(pd.Series(winners).mode().iloc[0])
     share = (winners == best).mean()
     token = overlap.loc[overlap["position"] == best, "token"].iloc[0]
@@ -307,7 +310,9 @@ def token_rank_finding(
     )
     if "δ" not in symbol or not (low or high):
         return text
-    if low >= high:
+    if low == high:
+        return text
+    if low > high:
         return f"{text} Subtracting δ pushes **towards** it."
     return f"{text} Subtracting δ pushes **away** from it."
 
@@ -318,6 +323,8 @@ def full_rank_finding(study: core.Study, matrix: str, answered: str) -> str:
     table = table[(table["answered"] == answered) & (table["matrix"] == matrix)]
     last = study.header.n_layers - 1
     body, end = table[table["layer"] < last], table[table["layer"] == last]
+    if not table["n"].any():
+        return f"{study.header.model} has no such prompt: choose other prompts or another study."
     rank = float(end["gradient_rank"].iloc[0])
     always = "always 1" if rank == 1 else f"{rank:.2f} on average"
     if body.empty:
@@ -326,9 +333,10 @@ def full_rank_finding(study: core.Study, matrix: str, answered: str) -> str:
     exception = ""
     if worst["rank_is_full"] < 1:
         exception = f" (least often, {worst['rank_is_full']:.1%}, in layer {int(worst['layer'])})"
+    prompts = count(int(body["n"].iloc[0]), "prompt")
     return (
         f"Below the last layer the rank equals the number of prompt tokens in {share:.1%} of "
-        f"cases{exception}, over {int(body['n'].iloc[0])} prompts; in the last layer it is "
+        f"cases{exception}, over {prompts}; in the last layer it is "
         f"{always}."
     )
 
@@ -336,21 +344,26 @@ def full_rank_finding(study: core.Study, matrix: str, answered: str) -> str:
 def study_norm_finding(table: pd.DataFrame, column: str, module: str) -> str:
     """The layer and segment with the largest mean norm."""
     known = table[table["n"] > 0]
+    if not known[column].any():
+        return f"Nothing to see here: for {module} every mean is zero."
     top = known.loc[known[column].idxmax()]
     what = "the learning signal" if column == "norm" else "the input"
     error = top[f"{column}_error"]
     give = f" ± {error:.2g}" if pd.notna(error) else ""
+    prompts = count(int(top["n"]), "prompt")
+    note = f"± standard error, {prompts}" if give else prompts
     return (
         f"For {module}, {what} is strongest in layer {int(top['layer'])} at the "
-        f"{top['segment']}: {top[column]:.3g}{give} on average (± standard error, "
-        f"{int(top['n'])} prompts)."
+        f"{top['segment']}: {top[column]:.3g}{give} on average ({note})."
     )
 
 
 def study_rank_finding(table: pd.DataFrame, word: str, symbol: str, vocabulary: int) -> str:
     """Where a word stands at the last token, on average."""
     end = table[(table["segment"] == core.SEGMENTS[-1]) & (table["n"] > 0)]
-    share = end[f"{word}_rank"] / (vocabulary - 1)
+    share = end[f"{word}_rank"].dropna() / (vocabulary - 1)
+    if share.empty:
+        return f"At the last prompt token {symbol} is zero: it says nothing."
     low, high = f"{share.min():.1%}", f"{share.max():.1%}"
     text = (
         f"At the last prompt token the {word}'s mean rank in {symbol} lies "

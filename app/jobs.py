@@ -105,10 +105,9 @@ class Jobs:
     def add(self, job: Job) -> None:
         with self._guard:
             self._jobs[job.token] = job
-            done = [token for token, other in self._jobs.items() if not other.running]
+            done = [t for t, other in self._jobs.items() if other.thread and not other.running]
             for token in done[: max(0, len(self._jobs) - KEPT)]:
-                if token != job.token:
-                    self._jobs.pop(token).folder.cleanup()
+                self._jobs.pop(token).folder.cleanup()
 
     def get(self, token: str | None) -> Job | None:
         return self._jobs.get(token or "")
@@ -129,8 +128,8 @@ class Presence:
         self.job: Job | None = None
 
     def visit(self, job: Job | None) -> None:
-        if self.job is not None and self.job is not job:
-            self.job.visitors.discard(id(self))
+        if self.job is not job:
+            self.leave()
         self.job = job
         if job is not None:
             job.visitors.add(id(self))

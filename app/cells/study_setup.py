@@ -67,7 +67,7 @@ def progress_text(job: Job) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Rounded up, as people say it: "8 seconds", "3 minutes"."""
+    """Rounded, as people say it: "8 seconds", "3 minutes"."""
     if seconds < 90:
         whole = max(1, round(seconds))
         return f"{whole} second{'s' if whole > 1 else ''}"

@@ -166,7 +166,8 @@ def token_rank_by_layer(
     ]
     last = lens["position"].max()
     names = list(data.sort_values("position")["Token"].unique())
-    last_name = data.loc[data["position"] == last, "Token"].iloc[0]
+    at_last = data.loc[data["position"] == last, "Token"]
+    last_name = names[-1] if at_last.empty else at_last.iloc[0]
     crowded = len(names) > CROWD
     colours = [
         QUIET[dark] if crowded else LINES[dark][i % len(LINES[dark])] for i in range(len(names))

@@ -27,9 +27,16 @@ def cosine_table(cosines: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
     data["ink"] = [QUIET[dark] if pd.isna(v) else colours.ink((v + 1) / 2) for v in data["cosine"]]
     data["empty"] = data["cosine"].isna()
     cell = max(10, min(44, 520 // n_layers))
+    every_layer = alt.Scale(domain=list(range(n_layers)))  # silent ones stay
     base = alt.Chart(data).encode(
-        x=alt.X("other_layer:O", title="Layer", axis=layer_axis(n_layers)),
-        y=alt.Y("layer:O", title="Layer", sort="descending", axis=layer_axis(n_layers)),
+        x=alt.X("other_layer:O", title="Layer", axis=layer_axis(n_layers), scale=every_layer),
+        y=alt.Y(
+            "layer:O",
+            title="Layer",
+            sort="descending",
+            axis=layer_axis(n_layers),
+            scale=every_layer,
+        ),
         tooltip=[
             alt.Tooltip("layer:O", title="Layer"),
             alt.Tooltip("other_layer:O", title="and layer"),
@@ -81,11 +88,13 @@ def neuron_table(
         x=alt.X(
             "place:O",
             title="Neurons, the largest norm on the left",
+            scale=alt.Scale(domain=list(range(len(orders)))),
             axis=alt.Axis(labels=False, ticks=False, domain=False, grid=False),
         ),
         y=alt.Y(
             "position:O",
             title="Prompt token",
+            scale=alt.Scale(domain=list(range(len(tokens)))),  # empty rows stay
             axis=alt.Axis(
                 labelExpr=f"{labels}[datum.value]", labelLimit=0, grid=False, labelOverlap=False
             ),

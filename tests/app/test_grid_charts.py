@@ -434,7 +434,7 @@ def test_numbers_stand_in_the_cells_while_there_is_room(n_layers):
 
 @pytest.mark.parametrize(
     "n_layers",
-    [6, pytest.param(48, marks=pytest.mark.xfail(strict=True, reason="Vega drops its column"))],
+    [6, 48],
 )
 def test_a_silent_layer_keeps_its_row_and_its_column(n_layers):
     lengths = axis_lengths(cosine_table(cosines(n_layers, silent=[2]), dark=False))
@@ -497,7 +497,6 @@ def test_a_cosine_that_there_is_not_is_no_number():
     assert None not in {row["value"] for row in rows if row["position"] != 1}
 
 
-@pytest.mark.xfail(strict=True, reason="Vega drops a row of which all cells are empty")
 def test_a_silent_token_keeps_its_row():
     """In the last layer every token but the last one is silent."""
     chart = neuron_table(overlap(silent=[0, 1]), "cosine", 1, dark=False, chosen=None)

@@ -332,6 +332,7 @@ def test_running_studies_are_never_removed(stub, monkeypatch):
         job.start()
         server.add(job)
     old, new = job_of(limit=1), job_of(limit=1)
+    old.thread = threading.Thread()  # one that has ended
     server.add(old)
     server.add(new)
     assert [server.get(job.token) is job for job in running] == [True] * 3
