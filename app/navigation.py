@@ -10,4 +10,5 @@ PAGES = (
     ("neurons.py", "Neurons", "neurons"),
     ("across_layers.py", "Across layers", "across_layers"),
     ("many_prompts.py", "Many prompts", "many_prompts"),
+    ("edit.py", "Edit", "edit"),
 )

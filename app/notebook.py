@@ -152,7 +152,7 @@ def code_lines(request: object, *lines: str) -> str:
 
 
 # Calls whose result depends on the active edits.
-EDITABLE_CALL = re.compile(r"(\b(?:trace|forward_lens|rank_curve)\([^()]*)\)")
+EDITABLE_CALL = re.compile(r"(\b(?:trace|forward_lens|rank_curve)\((?!.*edits=)[^()]*)\)")
 
 CORE_NAMES = (
     "trace",
@@ -172,6 +172,10 @@ CORE_NAMES = (
     "load_counterfact",
     "study",
     "side_by_side",
+    "answers",
+    "change_sizes",
+    "side_effects",
+    "compare_methods",
 )
 
 

@@ -8,6 +8,7 @@ import streamlit as st
 
 import core
 from app import ledger
+from app.cells.edit_form import collect
 from app.cells.ledger import ledger_field
 from app.examples import EXAMPLES
 from app.jobs import session_job
@@ -67,6 +68,7 @@ def sidebar() -> None:
             help="The word that you want the model to say. It need not be true.",
         )
         below_target = st.container()
+        collect()
         st.session_state["ledger_model"] = model
         if model is not None:
             ledger_field(model)

@@ -16,9 +16,9 @@ FACTS = BUILTIN_FOLDER.parent / "facts.csv"
 def subject_of(prompt: str) -> str:
     """The subject stored with the prompt, else the longest subject of a known fact that stands in
     it, else its longest capitalised span; empty if there is nothing to propose."""
-    stored = stored_subjects().get(prompt.strip())
-    if stored:
-        return stored
+    record = known_records().get(prompt.strip())
+    if record is not None:
+        return record.subject
     named = [s for s in fact_subjects() if s in prompt and stands_alone(prompt, s)]
     return max(named, key=len) if named else core.propose_subject(prompt)
 
@@ -29,8 +29,9 @@ def stands_alone(prompt: str, subject: str) -> bool:
 
 
 @cache
-def stored_subjects() -> dict[str, str]:
-    return {record.prompt: record.subject for record in core.load_counterfact(MINI_COUNTERFACT)}
+def known_records() -> dict[str, core.Record]:
+    """The built-in records by their prompt."""
+    return {record.prompt: record for record in core.load_counterfact(MINI_COUNTERFACT)}
 
 
 @cache

@@ -68,3 +68,11 @@ def layer_list(layers: list[int]) -> str:
 def file_name(name: str) -> str:
     """A user's name for something, as the stem of a file's name."""
     return re.sub(r"[^\w-]+", "-", name).strip("-")[:60] or "edit"
+
+
+def duration(seconds: float) -> str:
+    """Rounded, as people say it: "8 seconds", "3 minutes"."""
+    if seconds < 90:
+        whole = max(1, round(seconds))
+        return f"{whole} second{'s' if whole > 1 else ''}"
+    return f"{round(seconds / 60)} minutes"

@@ -11,6 +11,7 @@ Vocabulary Space" (EMNLP 2024). Works from a plain Python shell:
 
 from core.ask import answers, complete
 from core.catalog import CATALOG, ModelCard, download_model, is_on_this_machine
+from core.comparison import change_sizes, compare_methods, preflight, verdicts
 from core.counterfact import Record, Records, load_counterfact
 from core.edit_files import edit_bytes, edit_from_bytes, export_model
 from core.editing import METHODS, edit, edit_many
@@ -54,6 +55,8 @@ __all__ = [
     "Trace",
     "answers",
     "backward_lens",
+    "change_sizes",
+    "compare_methods",
     "complete",
     "download_model",
     "edit",
@@ -76,6 +79,7 @@ __all__ = [
     "load_model",
     "missing_second_moments",
     "neuron_overlap",
+    "preflight",
     "propose_subject",
     "rank_curve",
     "second_moments",
@@ -86,5 +90,6 @@ __all__ = [
     "study",
     "study_names",
     "trace",
+    "verdicts",
     "vjp_norms",
 ]

@@ -33,10 +33,10 @@ def ledger_field(model: core.LanguageModel) -> None:
 
 def entry_row(entry: ledger.Entry, model: core.LanguageModel) -> None:
     fits = ledger.fits(entry, model)
-    row = st.container(horizontal=True, vertical_alignment="center", gap="small")
+    left, right = st.columns([4, 1], vertical_alignment="center", gap="small")
     key = f"edit_on_{entry.id}"
     st.session_state[key] = entry.on and fits
-    row.checkbox(
+    left.checkbox(
         plain(shortened(visible_name(entry.name), 40)),
         key=key,
         on_change=ledger.switch,
@@ -44,7 +44,7 @@ def entry_row(entry: ledger.Entry, model: core.LanguageModel) -> None:
         disabled=not fits,
         help=None if fits else plain(f"Made on {entry.edit.model_name}: choose that model."),
     )
-    with row.popover("⋯", help="Rename, download or remove this edit"):
+    with right.popover("⋯", help="Rename, download or remove this edit"):
         details(entry)
 
 

@@ -11,7 +11,7 @@ from app.jobs import Job, session_job, start_study
 from app.models import short_name
 from app.settings import STUDY_RECORDS, record_files
 from app.state import chosen_model
-from app.words import plain
+from app.words import duration, plain
 from core.counterfact import MINI_COUNTERFACT
 
 SOURCES = {"builtin": "Built-in facts", "upload": "Your file", "server": "A file on this server"}
@@ -64,14 +64,6 @@ def progress_text(job: Job) -> str:
     left = job.seconds_left
     estimate = "estimating the time …" if left is None else f"about {duration(left)} left"
     return f"{job.done} of {job.total} records, {estimate}"
-
-
-def duration(seconds: float) -> str:
-    """Rounded, as people say it: "8 seconds", "3 minutes"."""
-    if seconds < 90:
-        whole = max(1, round(seconds))
-        return f"{whole} second{'s' if whole > 1 else ''}"
-    return f"{round(seconds / 60)} minutes"
 
 
 def choose_records() -> core.Records | None:

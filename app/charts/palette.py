@@ -68,7 +68,7 @@ class Ramp:
 
 
 def ramp(quantity: str, dark: bool) -> Ramp:
-    return Ramp(RAMPS[quantity][dark])
+    return diverging(dark) if quantity == "difference" else Ramp(RAMPS[quantity][dark])
 
 
 def diverging(dark: bool) -> Ramp:

@@ -9,9 +9,10 @@ import pytest
 
 import core
 from app import jobs as app_jobs
-from app.cells.study_setup import duration, progress_text
+from app.cells.study_setup import progress_text
 from app.jobs import Job, Jobs, Presence
 from app.settings import record_files
+from app.words import duration
 from core import Record, Records, Study
 from core.study_tables import Header, Sums
 from tests.conftest import random_model

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app import state
 from app.examples import EXAMPLES
-from app.subjects import fact_subjects, stands_alone, stored_subjects, subject_of
+from app.subjects import fact_subjects, stands_alone, known_records, subject_of
 from core import load_counterfact
 from core.counterfact import MINI_COUNTERFACT
 from core.segments import find_subject
@@ -30,7 +30,7 @@ def test_every_record_of_the_built_in_file_has_its_own_subject_proposed():
     assert len(RECORDS) == 559
     wrong = [r for r in RECORDS if subject_of(r.prompt) != r.subject]
     assert wrong == []
-    assert len(stored_subjects()) == 559
+    assert len(known_records()) == 559
 
 
 def test_every_other_prompt_of_the_built_in_file_gets_a_part_of_itself():

@@ -1,0 +1,96 @@
+"""Where edits landed, and what each method reaches."""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+
+from app.charts.curves import MATRIX_TITLES
+from app.charts.palette import ACCENT, INK, LINES
+from app.charts.style import finished
+
+MEASURES = {
+    "target_probability": "Target's probability",
+    "paraphrases": "Paraphrases that say it",
+    "kept": "Others that keep their answer",
+}
+
+
+def landing_chart(sizes: pd.DataFrame, n_layers: int, *, dark: bool) -> alt.Chart:
+    """The size of each change as a part of its matrix, by layer; a colour a matrix.
+
+    sizes: edit, Matrix, layer, rank, norm, share.
+    """
+    names = [t for t in MATRIX_TITLES.values() if t in set(sizes["Matrix"])]
+    chart = (
+        alt.Chart(sizes)
+        .mark_bar()
+        .encode(
+            x=alt.X(
+                "layer:O",
+                title="Layer",
+                scale=alt.Scale(domain=list(range(n_layers))),
+                axis=alt.Axis(labelAngle=0),
+            ),
+            xOffset=alt.XOffset("Matrix:N", sort=names),
+            y=alt.Y("share:Q", title="‖change‖ / ‖matrix‖", axis=alt.Axis(format=".1%")),
+            color=alt.Color(
+                "Matrix:N",
+                scale=alt.Scale(domain=names, range=[ACCENT[dark], *LINES[dark]][: len(names)]),
+                legend=alt.Legend(orient="top") if len(names) > 1 else None,
+            ),
+            tooltip=[
+                alt.Tooltip("edit:N", title="Edit"),
+                alt.Tooltip("Matrix:N"),
+                alt.Tooltip("layer:O", title="Layer"),
+                alt.Tooltip("share:Q", title="Part of the matrix", format=".2%"),
+                alt.Tooltip("norm:Q", title="Norm of the change", format=".3g"),
+                alt.Tooltip("rank:Q", title="Rank, at most"),
+            ],
+        )
+    )
+    return finished(chart.properties(width=min(720, 60 * n_layers), height=300), dark)
+
+
+def method_chart(table: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
+    """For each method three bars from 0 to 1, its seconds beside its name.
+
+    table: compare_methods.
+    """
+    good = table[table["problem"] == ""]
+    data = good.melt(["title", "seconds"], list(MEASURES), "measure", "share").dropna()
+    data["Measure"] = data["measure"].map(MEASURES)
+    data["Method"] = [
+        f"{title} · {seconds:.2f} s"
+        for title, seconds in zip(data["title"], data["seconds"], strict=True)
+    ]
+    methods, names = list(dict.fromkeys(data["Method"])), list(MEASURES.values())
+    base = alt.Chart(data).encode(
+        y=alt.Y("Method:N", title=None, sort=methods, axis=alt.Axis(labelLimit=260)),
+        yOffset=alt.YOffset("Measure:N", sort=names),
+    )
+    bars = base.mark_bar().encode(
+        x=alt.X(
+            "share:Q",
+            title=None,
+            scale=alt.Scale(domain=[0, 1]),
+            axis=alt.Axis(format=".0%", tickCount=5),
+        ),
+        color=alt.Color(
+            "Measure:N",
+            title=None,
+            sort=names,
+            scale=alt.Scale(domain=names, range=[ACCENT[dark], *LINES[dark][:2]]),
+            legend=alt.Legend(orient="top", labelLimit=260),
+        ),
+        tooltip=[
+            alt.Tooltip("title:N", title="Method"),
+            alt.Tooltip("Measure:N"),
+            alt.Tooltip("share:Q", title="Share", format=".1%"),
+            alt.Tooltip("seconds:Q", title="Seconds", format=".2f"),
+        ],
+    )
+    words = base.mark_text(align="left", dx=4, color=INK[dark], fontSize=12).encode(
+        x="share:Q", text=alt.Text("share:Q", format=".0%")
+    )
+    return finished(alt.layer(bars, words).properties(width=480, height=alt.Step(18)), dark)
