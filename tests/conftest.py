@@ -67,3 +67,11 @@ def random_model(kind: str, **sizes: int) -> LanguageModel:
 def model(request: pytest.FixtureRequest) -> LanguageModel:
     """A fresh random model; each test runs once for either architecture."""
     return random_model(request.param)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shared_cache(tmp_path_factory):
+    """Second moments of the seeded random models, computed once for all tests of a run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BACKWARD_LENS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -295,12 +295,13 @@ def comparison_cell(number: int, request: Request) -> None:
     place = cell(
         number,
         "All methods on this fact",
-        "Each method edits the same fact on its own, with its defaults: does the model say the "
+        "Each method edits the original model on its own, with its defaults: does it say the "
         "target, also when asked otherwise, and do other prompts keep their answers?",
         key="comparison",
+        original=True,
     )
     proposed = related(request.prompt, request.subject)
-    about = (request.model_name, request.prompt, request.target, request.subject, request.edit_ids)
+    about = (request.model_name, request.prompt, request.target, request.subject)
     place.controls.button(
         "Compare all methods",
         key="compare_methods",
@@ -336,7 +337,6 @@ def compare(request: Request, around: Related, on_step):
         paraphrases=around.paraphrases,
         neighbours=around.neighbours,
         unrelated=around.unrelated,
-        edits=request.edits,
         on_step=on_step,
     )
 

@@ -81,7 +81,7 @@ def method_chart(table: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
             title=None,
             sort=names,
             scale=alt.Scale(domain=names, range=[ACCENT[dark], *LINES[dark][:2]]),
-            legend=alt.Legend(orient="top", labelLimit=260),
+            legend=alt.Legend(orient="top", labelLimit=260, columnPadding=24),
         ),
         tooltip=[
             alt.Tooltip("title:N", title="Method"),
@@ -93,4 +93,4 @@ def method_chart(table: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
     words = base.mark_text(align="left", dx=4, color=INK[dark], fontSize=12).encode(
         x="share:Q", text=alt.Text("share:Q", format=".0%")
     )
-    return finished(alt.layer(bars, words).properties(width=480, height=alt.Step(18)), dark)
+    return finished(alt.layer(bars, words).properties(width=560, height=alt.Step(18)), dark)

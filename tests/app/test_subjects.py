@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app import state
 from app.examples import EXAMPLES
-from app.subjects import fact_subjects, stands_alone, known_records, subject_of
+from app.subjects import fact_subjects, known_records, stands_alone, subject_of
 from core import load_counterfact
 from core.counterfact import MINI_COUNTERFACT
 from core.segments import find_subject

@@ -1,0 +1,212 @@
+"""The Edit page and the ledger: edit, look, take back, keep, share."""
+
+import time
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import core
+from app.ledger import LEDGER, Entry
+from tests.pages.test_pages import CHARTS, charts, open_page, texts
+
+PAGE = "edit"
+PICTURES = 3  # answers, lenses, where it landed
+
+
+def make(at: AppTest, method: str = "forward-shift", wait: float = 60) -> AppTest:
+    at.segmented_control(key="edit_method").set_value(method).run()
+    at.button(key="make_edit").click().run()
+    end = time.monotonic() + wait
+    while (task := at.session_state["edit_task"]) is not None and task.running:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    return at.run()
+
+
+def edited_page(page: str = PAGE, **inputs: str) -> AppTest:
+    """A page with one active edit in the session's ledger."""
+    model = core.load_model("tiny-gpt2")
+    entry = Entry(core.edit(model, "Obama grew up in", "Paris", method="forward-shift"), "mine")
+    at = open_page(page, **inputs)
+    at.session_state[LEDGER] = [entry]
+    return at.run()
+
+
+@pytest.mark.parametrize("model", ["tiny-gpt2", "tiny-llama2"])
+@pytest.mark.parametrize("method", list(core.METHODS))
+def test_every_method_makes_the_model_say_the_target(model, method):
+    at = make(open_page(PAGE, model=model, prompt="Jack Dorsey founded", target="IBM"), method)
+    assert not at.exception
+    assert not at.error
+    assert "with your edits the model says the target: `·IBM`" in texts(at)
+    assert len(charts(at)) == PICTURES
+    assert "Your edits: 1 of 1 on" in texts(at)
+    assert len(at.session_state[LEDGER]) == 1
+
+
+def test_undo_and_switching_off_bring_the_original_back():
+    at = make(open_page(PAGE))
+    entry = at.session_state[LEDGER][0]
+    at.checkbox(key=f"edit_on_{entry.id}").uncheck().run()
+    assert "Your edits: 0 of 1 on" in texts(at)
+    assert not charts(at)
+    at.checkbox(key=f"edit_on_{entry.id}").check().run()
+    assert len(charts(at)) == PICTURES
+    at.button(key="undo_edit").click().run()
+    assert at.session_state[LEDGER] == []
+    assert "Your edits: none" in texts(at)
+    assert not charts(at)
+
+
+def test_edits_stack_and_the_same_one_is_not_added_twice():
+    at = make(open_page(PAGE))
+    at.text_input(key="prompt").set_value("Jack Dorsey founded").run()
+    at.text_input(key="target").set_value("IBM").run()
+    at = make(at)
+    assert "Your edits: 2 of 2 on" in texts(at)
+    assert "2 active" in str(charts(at)[0]) or len(at.session_state[LEDGER]) == 2
+    at.text_input(key="prompt").set_value("Obama grew up in").run()
+    assert "with your edits" in texts(at)
+
+
+def test_rename_and_remove():
+    at = make(open_page(PAGE))
+    entry = at.session_state[LEDGER][0]
+    at.text_input(key=f"edit_name_{entry.id}").set_value("my *first* edit").run()
+    assert at.session_state[LEDGER][0].name == "my *first* edit"
+    at.button(key=f"edit_remove_{entry.id}").click().run()
+    assert at.session_state[LEDGER] == []
+
+
+def test_a_downloaded_edit_is_read_again_and_others_are_refused():
+    model = core.load_model("tiny-gpt2")
+    data = core.edit_bytes(core.edit(model, "Obama grew up in", "Paris", method="forward-shift"))
+    for content, problem in ((data, ""), (data[:100], "damaged"), (b"", "damaged")):
+        at = open_page(PAGE)
+        file = ("mine.safetensors", content, "application/octet-stream")
+        at.file_uploader(key="edit_file").set_value(file).run()
+        assert not at.exception
+        assert len(at.session_state[LEDGER]) == (0 if problem else 1)
+        if problem:
+            assert problem in at.error[0].value
+    other = open_page(PAGE, model="tiny-llama2")
+    file = ("mine.safetensors", data, "application/octet-stream")
+    other.file_uploader(key="edit_file").set_value(file).run()
+    assert "with other weights" in other.error[0].value
+    assert other.session_state[LEDGER] == []
+
+
+@pytest.mark.parametrize("page", CHARTS)
+def test_every_chart_of_the_edited_model_says_so(page):
+    at = edited_page(page)
+    assert not at.exception
+    assert len(charts(at)) == CHARTS[page]
+    for chart in charts(at):
+        assert chart["title"] == "The model with your edit"
+    for block in at.code:
+        compile(block.value, "shown", "exec")
+        assert 'Edit.load("mine.safetensors", model)' in block.value
+
+
+def test_pictures_change_with_the_edit_and_change_back():
+    plain = open_page("forward_lens")
+    edited = edited_page("forward_lens")
+    assert "the model says `·Hawaii`" in texts(plain)
+    assert "the model says `·Paris`" in texts(edited)
+    edited.button(key="undo_edit").click().run()
+    assert "the model says `·Hawaii`" in texts(edited)
+
+
+def test_another_model_leaves_the_edit_out():
+    at = edited_page()
+    at.selectbox(key="model_choice").set_value("tiny-llama2").run()
+    assert not at.exception
+    assert "Your edits: 0 of 1 on" in texts(at)
+    at.selectbox(key="model_choice").set_value("tiny-gpt2").run()
+    assert "Your edits: 1 of 1 on" in texts(at)
+
+
+def test_a_second_session_sees_nothing_of_it():
+    edited_page()
+    assert "Your edits: none" in texts(open_page(PAGE))
+
+
+def test_settings_of_ones_own():
+    at = open_page(PAGE)
+    at.toggle(key="edit_auto").set_value(False).run()
+    at.slider(key="edit_layer_forward-shift_7").set_value(4).run()
+    at.number_input(key="edit_rate_forward-shift").set_value(2.0).run()
+    at = make(at)
+    made = at.session_state[LEDGER][0].edit
+    assert made.layers == (4,)
+    assert made.hyperparameters["eta"] == 2.0
+
+
+def test_a_method_without_its_subject_and_one_that_fails_get_a_sentence(monkeypatch):
+    at = open_page(PAGE, subject="nobody")
+    at.segmented_control(key="edit_method").set_value("rome").run()
+    assert any("needs the subject" in warning.value for warning in at.warning)
+    assert not [b for b in at.button if b.key == "make_edit"]
+
+    def fail(*_, **__):
+        raise core.EditError("No eta makes 'Paris' the answer through layer 7. Choose another.")
+
+    monkeypatch.setattr("core.edit", fail)
+    at = make(open_page(PAGE))
+    assert "No eta makes" in at.error[0].value
+    assert at.session_state[LEDGER] == []
+
+
+def test_a_long_edit_shows_progress_and_can_be_cancelled(monkeypatch):
+    def slow(*_, on_step, **__):
+        for step in range(400):
+            on_step(step, 400)
+            time.sleep(0.05)
+
+    monkeypatch.setattr("core.edit", slow)
+    at = open_page(PAGE)
+    at.button(key="make_edit").click().run()
+    assert "Forward pass shift: step" in at.get("progress")[0].proto.text
+    at.button(key="edit_task_cancel").click().run()
+    at.session_state["edit_task"].thread.join(10)
+    at.run()
+    assert "Cancelled. Nothing has changed." in texts(at)
+    assert at.session_state[LEDGER] == []
+
+
+def test_side_effects_of_a_known_fact_and_prompts_of_ones_own():
+    at = make(open_page(PAGE, prompt="Jack Dorsey founded", target="IBM"))
+    rows = at.dataframe[0].value
+    assert "Biz Stone founded" in set(rows["Prompt"])
+    assert set(rows[""]) <= {"✓ good", "~ mixed", "✗ bad"}
+    key = "around_paraphrases_Jack Dorsey founded_Jack Dorsey"
+    at.text_area(key=key).set_value("Dorsey started\n\n  <b>bold</b>").run()
+    prompts = set(at.dataframe[0].value["Prompt"])
+    assert {"Dorsey started", "<b>bold</b>"} <= prompts
+    at.text_area(key=key).set_value("word " * 700).run()
+    assert not at.exception
+    assert "tokens long" in at.error[0].value
+
+
+def test_all_methods_side_by_side():
+    at = open_page(PAGE, prompt="Jack Dorsey founded", target="IBM")
+    at.button(key="compare_methods").click().run()
+    at.session_state["edit_task"].thread.join(60) if at.session_state["edit_task"] else None
+    at.run()
+    assert not at.exception
+    table = at.dataframe[0].value
+    assert list(table["Method"]) == [m.title for m in core.METHODS.values()]
+    assert set(table["Says the target"]) == {"✓ yes"}
+    assert len(charts(at)) == 1
+    assert at.session_state[LEDGER] == []
+
+
+def test_a_model_folder_only_where_the_operator_allows(monkeypatch, tmp_path):
+    assert not [b for b in edited_page().button if b.key == "export_model"]
+    monkeypatch.setenv("BACKWARD_LENS_EXPORTS", str(tmp_path))
+    at = edited_page()
+    at.button(key="export_model").click().run()
+    assert not at.exception
+    (folder,) = tmp_path.iterdir()
+    merged = core.load_model(str(folder))
+    assert core.answers(merged, "Obama grew up in", top_k=1)["token"].iloc[0] == " Paris"
