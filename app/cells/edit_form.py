@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 import core
 from app import ledger, tasks
+from app.models import load
 from app.state import Request
 from app.words import code_span, duration, plain
 
@@ -88,7 +89,7 @@ def describe_cost(
 ) -> None:
     """The line above the button: time, memory, and second moments that are missing."""
     try:
-        cost = core.preflight(request.model, request.prompt, method, **settings)
+        cost = estimate(request, method, settings, defaults)
     except core.BackwardLensError as error:
         st.error(plain(str(error)))
         return
@@ -108,6 +109,30 @@ def describe_cost(
             f"{seconds(cost.missing_seconds)}"
         )
     st.caption(plain(f"This edit: {', '.join(parts)}."))
+
+
+def estimate(
+    request: Request, method: str, settings: dict[str, object], defaults: dict[str, object]
+) -> core.comparison.Preflight:
+    """What the edit will cost, timed once for these settings and what is missing."""
+    used = defaults | settings
+    layers = used.get("layers") or (used["layer"],)
+    missing = ()
+    if core.METHODS[method].needs_subject:
+        missing = core.missing_second_moments(request.model, layers)
+    given = tuple(sorted(settings.items()))
+    return timed(request.model_name, request.prompt, method, given, missing)
+
+
+@st.cache_data(max_entries=256, show_spinner="Estimating …")
+def timed(
+    model_name: str,
+    prompt: str,
+    method: str,
+    settings: tuple[tuple[str, object], ...],
+    missing: tuple[int, ...],
+) -> core.comparison.Preflight:
+    return core.preflight(load(model_name), prompt, method, **dict(settings))
 
 
 def seconds(value: float) -> str:
