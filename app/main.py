@@ -10,10 +10,18 @@ from app.sidebar import sidebar
 from app.words import plain
 
 # A picture wider than the page scrolls inside its cell, and opens at its right end: the last
-# prompt token matters most.
+# prompt token matters most. The menu is kept low, so that a laptop shows prompt and target below.
 STYLE = """<style>
 .stVegaLiteChart { max-width: 100%; overflow-x: auto; direction: rtl; }
 .stVegaLiteChart > * { direction: ltr; margin-right: auto; }
+[data-testid="stSidebarHeader"] { height: 2rem; padding-bottom: 0; margin-bottom: 0; }
+[data-testid="stSidebarNavLink"] { min-height: 24px; line-height: 24px; margin: 0; }
+[data-testid="stSidebarNavLink"] * { line-height: 24px; }
+[data-testid="stSidebarNavItems"] li { margin: 0; }
+[data-testid="stSidebarNavItems"] { padding-bottom: 0; }
+[data-testid="stSidebarNavSeparator"] { padding-top: 8px; }
+[data-testid="stSidebarUserContent"] { padding-top: 10px; }
+[data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] { gap: 0.55rem; }
 </style>"""
 
 

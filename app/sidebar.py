@@ -52,7 +52,6 @@ def sidebar() -> None:
     st.session_state["problem"] = ""
     with st.sidebar:
         model = model_field()
-        example_field()
         prompt = st.text_input(
             "Prompt",
             key=PROMPT,
@@ -62,7 +61,7 @@ def sidebar() -> None:
         below_prompt = st.container()
         subject = subject_field(prompt or "")
         target = st.text_input(
-            "Target: the word that should come next",
+            "Target: what should come next",
             key=TARGET,
             bind="query-params",
             help="The word that you want the model to say. It need not be true.",
@@ -73,6 +72,7 @@ def sidebar() -> None:
         if model is not None:
             ledger_field(model)
         study_field()
+        example_field()
     st.session_state["model_is_loaded"] = model is not None
     if model is None:
         return

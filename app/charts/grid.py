@@ -33,9 +33,8 @@ def cosine_table(cosines: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
         y=alt.Y(
             "layer:O",
             title="Layer",
-            sort="descending",
             axis=layer_axis(n_layers),
-            scale=every_layer,
+            scale=alt.Scale(domain=list(range(n_layers))[::-1]),  # the last on top
         ),
         tooltip=[
             alt.Tooltip("layer:O", title="Layer"),
