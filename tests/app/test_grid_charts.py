@@ -405,7 +405,8 @@ def test_every_pair_of_layers_is_a_cell_with_the_last_layer_on_top(size):
         zip(given["layer"], given["other_layer"], strict=True)
     )
     assert [r["cosine"] for r in rows] == [None if pd.isna(v) else v for v in given["cosine"]]
-    assert (encoding["y"]["field"], encoding["y"]["sort"]) == ("layer", "descending")
+    assert encoding["y"]["field"] == "layer"
+    assert encoding["y"]["scale"]["domain"] == sorted(set(given["layer"]), reverse=True)
     assert encoding["x"]["field"] == "other_layer"
     assert "sort" not in encoding["x"]
 
