@@ -11,4 +11,6 @@ PAGES = (
     ("across_layers.py", "Across layers", "across_layers"),
     ("many_prompts.py", "Many prompts", "many_prompts"),
     ("edit.py", "Edit", "edit"),
+    ("ask.py", "Ask", "ask"),
+    ("edit_strength.py", "Edit strength", "edit_strength"),
 )
