@@ -14,6 +14,7 @@ from core.catalog import CATALOG, ModelCard, download_model, is_on_this_machine
 from core.comparison import change_sizes, compare_methods, preflight, verdicts
 from core.counterfact import Record, Records, load_counterfact
 from core.edit_files import edit_bytes, edit_from_bytes, export_model
+from core.edit_strength import edit_strength, perplexity
 from core.editing import METHODS, edit, edit_many
 from core.edits import Change, Edit, Fact, edited, fingerprint
 from core.errors import BackwardLensError, Cancelled, EditError, ModelError, PromptError
@@ -63,6 +64,7 @@ __all__ = [
     "edit_bytes",
     "edit_from_bytes",
     "edit_many",
+    "edit_strength",
     "edited",
     "estimate_seconds",
     "export_model",
@@ -79,6 +81,7 @@ __all__ = [
     "load_model",
     "missing_second_moments",
     "neuron_overlap",
+    "perplexity",
     "preflight",
     "propose_subject",
     "rank_curve",

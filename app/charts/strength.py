@@ -1,0 +1,88 @@
+"""The smallest rate that works and its perplexity, by layer (Figure 26)."""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+
+from app.charts.palette import ACCENT, INK, LINES
+from app.charts.style import finished
+
+METHOD_TITLES = {
+    "forward-shift": "forward pass shift (η)",
+    "sgd": "gradient descent (learning rate)",
+    "adam": "one step of Adam (learning rate)",
+}
+SHAPES = ("circle", "square", "diamond")
+WIDE = 8  # from this ratio of largest to smallest on, perplexities get a log scale
+
+
+def rate_by_layer(table: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
+    """The smallest rate that works, on a log scale, a line a method.
+
+    table: as core.edit_strength makes it. Lines are broken where no rate works, and where none is
+    needed.
+    """
+    data = table.assign(shown=table["rate"].where(table["rate"] > 0))
+    y = alt.Y(
+        "shown:Q",
+        title="Smallest rate that works (log scale)",
+        scale=alt.Scale(type="log"),
+        axis=alt.Axis(format="~g", tickCount=6),
+    )
+    return finished(alt.layer(lines(data, y, dark)).properties(height=300), dark)
+
+
+def perplexity_by_layer(table: pd.DataFrame, before: str, *, dark: bool) -> alt.LayerChart:
+    """The perplexity at that rate, a line a method, and a dashed rule at what it was before."""
+    base = float(table["base_perplexity"].iloc[0])
+    shown = table["perplexity"].where(table["perplexity"] < float("inf"))
+    values = [base, *shown.dropna()]
+    wide = max(values) > WIDE * min(values)
+    y = alt.Y(
+        "shown:Q",
+        title="Perplexity (log scale)" if wide else "Perplexity",
+        scale=alt.Scale(type="log" if wide else "linear", zero=False),
+        axis=alt.Axis(format="~g" if base < 1000 else ",.0f", tickCount=6),
+    )
+    limit = pd.DataFrame({"shown": [base], "text": [before]})
+    rule = (
+        alt.Chart(limit).mark_rule(strokeDash=[5, 4], strokeWidth=1.5, color=INK[dark]).encode(y=y)
+    )
+    label = (
+        alt.Chart(limit)
+        .mark_text(align="left", baseline="bottom", dx=4, dy=-3, fontSize=12, color=INK[dark])
+        .encode(x=alt.value(0), y=y, text="text:N")
+    )
+    data = table.assign(shown=shown)
+    return finished(alt.layer(rule, lines(data, y, dark), label).properties(height=300), dark)
+
+
+def lines(data: pd.DataFrame, y: alt.Y, dark: bool) -> alt.Chart:
+    """A line with dots a method, told apart by colour and shape."""
+    names = [METHOD_TITLES[method] for method in data["method"].unique()]
+    colours = [ACCENT[dark], *LINES[dark]][: len(names)]
+    legend = alt.Legend(orient="top", labelLimit=300, symbolSize=90)
+    chosen = {"title": "Method", "sort": names, "legend": legend}
+    ratio = data["perplexity"] / data["base_perplexity"]
+    return (
+        alt.Chart(data.assign(Method=data["method"].map(METHOD_TITLES), ratio=ratio))
+        .mark_line(point={"size": 60, "filled": True})
+        .encode(
+            x=alt.X("layer:O", title="Layer", axis=alt.Axis(labelAngle=0, labelOverlap="parity")),
+            y=y,
+            color=alt.Color("Method:N", scale=alt.Scale(domain=names, range=colours), **chosen),
+            shape=alt.Shape(
+                "Method:N",
+                scale=alt.Scale(domain=names, range=list(SHAPES[: len(names)])),
+                **chosen,
+            ),
+            tooltip=[
+                alt.Tooltip("Method:N"),
+                alt.Tooltip("layer:O", title="Layer"),
+                alt.Tooltip("rate:Q", title="Smallest rate", format=".3g"),
+                alt.Tooltip("perplexity:Q", title="Perplexity", format=",.4~g"),
+                alt.Tooltip("ratio:Q", title="Times as before", format=".3f"),
+            ],
+        )
+    )

@@ -1,0 +1,44 @@
+"""The page on edit strength in a browser: a search runs, is cancelled, is drawn."""
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.test_browser import CHART, WAIT, chart_text, settle
+
+LONG = "+".join(["Obama"] * 60)  # so that a search takes long enough to be cancelled
+
+
+def open_strength(page: Page, server: str, prompt: str = "Obama+grew+up+in") -> None:
+    page.goto(f"{server}/edit_strength?model=tiny-gpt2&prompt={prompt}&target=Paris")
+    expect(page.get_by_role("button", name=re.compile("24 searches"))).to_be_visible(timeout=WAIT)
+
+
+def start(page: Page) -> None:
+    page.get_by_role("button", name=re.compile("24 searches")).click()
+
+
+def test_a_search_runs_and_is_drawn(page, server):
+    open_strength(page, server)
+    start(page)
+    expect(page.locator(CHART)).to_have_count(2, timeout=WAIT)
+    settle(page)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+    expect(page.get_by_text(re.compile("Least is needed by"))).to_be_visible()
+    assert "Smallest rate that works (log scale)" in chart_text(page)
+    assert "one step of Adam" in chart_text(page)
+    expect(page.locator(CHART).nth(1)).to_contain_text("the unedited model", timeout=WAIT)
+    marks = page.locator(CHART).first.locator("svg .mark-symbol.role-mark path")
+    expect(marks).to_have_count(24)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").first.click()
+    assert download.value.suggested_filename == "strength_rates.csv"
+
+
+def test_a_search_is_cancelled(page, server):
+    open_strength(page, server, LONG)
+    start(page)
+    page.get_by_role("button", name="Cancel", exact=True).click(timeout=WAIT)
+    expect(page.get_by_text("was cancelled; nothing of it is kept")).to_be_visible(timeout=WAIT)
+    expect(page.locator(CHART)).to_have_count(0)
+    expect(page.get_by_role("button", name=re.compile("24 searches"))).to_be_visible()
