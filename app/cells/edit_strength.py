@@ -120,7 +120,7 @@ def rates_finding(table: pd.DataFrame, target: str) -> str:
             continue
         hardest = rows.loc[rows["rate"].idxmax()]
         times = hardest["rate"] / best["rate"]
-        least.append(f"{METHOD_TITLES[method]} layer {best['layer']} (**{best['rate']:.2g}**")
+        least.append(f"{name_of(method)} in layer {best['layer']} (**{best['rate']:.2g}**")
         least[-1] += (
             f"; layer {hardest['layer']} needs {times:.2g} times as much)" if times > 1.005 else ")"
         )
@@ -133,10 +133,10 @@ def failures(table: pd.DataFrame) -> str:
     for method, rows in by_method(table):
         layers = sorted(rows.loc[~rows["works"], "layer"])
         if len(layers) == len(rows):
-            parts.append(f"by {METHOD_TITLES[method]} in any layer")
+            parts.append(f"by {name_of(method)} in any layer")
         elif layers:
             word = "layer" if len(layers) == 1 else "layers"
-            parts.append(f"by {METHOD_TITLES[method]} in {word} {layer_list(layers)}")
+            parts.append(f"by {name_of(method)} in {word} {layer_list(layers)}")
     return f" No rate works {'; nor '.join(parts)}." if parts else ""
 
 
@@ -150,17 +150,22 @@ def perplexity_finding(table: pd.DataFrame, before: str) -> str:
         best = easiest(rows)
         if best is not None:
             change = changed_by(best["perplexity"], base)
-            parts.append(f"{METHOD_TITLES[method]} in layer {best['layer']} {change}")
+            parts.append(f"{name_of(method)} in layer {best['layer']} {change}")
     start = f"Before the change, {before} has a perplexity of {number_text(base)}."
     if not parts:
         return f"{start} The target is the answer already, so that nothing changes."
     worst = table.loc[table["perplexity"].fillna(-math.inf).idxmax()]
-    end = f"The worst of all is {METHOD_TITLES[worst['method']]} in layer {worst['layer']}: "
+    end = f"The worst of all is {name_of(worst['method'])} in layer {worst['layer']}: "
     if worst["perplexity"] <= base:
         end = "No change makes it worse; the least gain is "
-        end += f"{METHOD_TITLES[worst['method']]} in layer {worst['layer']}: "
+        end += f"{name_of(worst['method'])} in layer {worst['layer']}: "
     end += f"{number_text(worst['perplexity'])}."
     return f"{start} Where each needs least, {joined(parts)}. {end}"
+
+
+def name_of(method: str) -> str:
+    """Without the unit, which the picture's legend has."""
+    return METHOD_TITLES[method].split(" (")[0]
 
 
 def by_method(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import altair as alt
 import pandas as pd
 
@@ -28,7 +30,7 @@ def rate_by_layer(table: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
         "shown:Q",
         title="Smallest rate that works (log scale)",
         scale=alt.Scale(type="log"),
-        axis=alt.Axis(format="~g", tickCount=6),
+        axis=alt.Axis(format="~g", values=log_ticks(data["shown"].dropna())),
     )
     return finished(alt.layer(lines(data, y, dark)).properties(height=300), dark)
 
@@ -45,17 +47,27 @@ def perplexity_by_layer(table: pd.DataFrame, before: str, *, dark: bool) -> alt.
         scale=alt.Scale(type="log" if wide else "linear", zero=False),
         axis=alt.Axis(format="~g" if base < 1000 else ",.0f", tickCount=6),
     )
-    limit = pd.DataFrame({"shown": [base], "text": [before]})
-    rule = (
-        alt.Chart(limit).mark_rule(strokeDash=[5, 4], strokeWidth=1.5, color=INK[dark]).encode(y=y)
+    named = alt.StrokeDash(
+        "text:N",
+        title="Dashed",
+        scale=alt.Scale(range=[[5, 4]]),
+        legend=alt.Legend(orient="top", symbolType="stroke", symbolSize=400, labelLimit=300),
     )
-    label = (
-        alt.Chart(limit)
-        .mark_text(align="left", baseline="bottom", dx=4, dy=-3, fontSize=12, color=INK[dark])
-        .encode(x=alt.value(0), y=y, text="text:N")
+    rule = (
+        alt.Chart(pd.DataFrame({"shown": [base], "text": [before]}))
+        .mark_rule(strokeWidth=1.5, color=INK[dark])
+        .encode(y=y, strokeDash=named)
     )
     data = table.assign(shown=shown)
-    return finished(alt.layer(rule, lines(data, y, dark), label).properties(height=300), dark)
+    return finished(alt.layer(rule, lines(data, y, dark)).properties(height=300), dark)
+
+
+def log_ticks(values: pd.Series) -> list[float]:
+    """1, 2 and 5 times powers of ten around the values; powers of ten alone where they are many."""
+    low, high = math.floor(math.log10(values.min())), math.ceil(math.log10(values.max()))
+    steps = (1, 2, 5) if high - low <= 3 else (1,)
+    ticks = [float(f"{step}e{power}") for power in range(low, high + 1) for step in steps]
+    return [tick for tick in ticks if tick <= float(f"1e{high}")]
 
 
 def lines(data: pd.DataFrame, y: alt.Y, dark: bool) -> alt.Chart:

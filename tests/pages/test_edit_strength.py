@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 import core
 from app.cells.edit_strength import perplexity_finding, rates_finding
-from app.charts.strength import perplexity_by_layer, rate_by_layer
+from app.charts.strength import log_ticks, perplexity_by_layer, rate_by_layer
 from app.ledger import LEDGER, Entry
 from app.strength_jobs import TASK, StrengthTask
 from core.edit_strength import STRENGTH_METHODS
@@ -162,15 +162,15 @@ def test_findings_name_the_easiest_layer_the_price_and_the_failures():
         {"forward-shift": [nan, 30, 11], "sgd": [12, 9, 10], "adam": [nan, nan, nan]},
     )
     rates = rates_finding(table, " Paris")
-    assert "forward pass shift (η) layer 2 (**0.1**; layer 1 needs 4 times as much)" in rates
-    assert "gradient descent (learning rate) layer 1 (**0.05**; layer 0 needs 4" in rates
-    assert "No rate works by forward pass shift (η) in layer 0; nor by one step of Adam" in rates
+    assert "forward pass shift in layer 2 (**0.1**; layer 1 needs 4 times as much)" in rates
+    assert "gradient descent in layer 1 (**0.05**; layer 0 needs 4" in rates
+    assert "No rate works by forward pass shift in layer 0; nor by one step of Adam" in rates
     assert "in any layer" in rates
     price = perplexity_finding(table, "the unedited model")
     assert "perplexity of 10." in price
-    assert "forward pass shift (η) in layer 2 raises it by 10.0%" in price
-    assert "gradient descent (learning rate) in layer 1 lowers it by 10.0%" in price
-    assert "worst of all is forward pass shift (η) in layer 1: 30." in price
+    assert "forward pass shift in layer 2 raises it by 10.0%" in price
+    assert "gradient descent in layer 1 lowers it by 10.0%" in price
+    assert "worst of all is forward pass shift in layer 1: 30." in price
 
 
 def test_findings_where_nothing_works_or_nothing_gets_worse():
@@ -191,8 +191,14 @@ def test_the_charts_have_log_rates_and_a_dashed_rule(dark):
     rates = rate_by_layer(table, dark=dark).to_dict()
     assert rates["layer"][0]["encoding"]["y"]["scale"]["type"] == "log"
     cost = perplexity_by_layer(table, "the unedited model", dark=dark).to_dict()
-    assert cost["layer"][0]["mark"]["strokeDash"] == [5, 4]
+    dash = cost["layer"][0]["encoding"]["strokeDash"]
+    assert dash["scale"]["range"] == [[5, 4]]
     assert cost["layer"][1]["encoding"]["y"]["scale"]["type"] == "log"
     near = table_of({"sgd": [0.1, 0.2]}, {"sgd": [11, 12]})
     cost = perplexity_by_layer(near, "the unedited model", dark=dark).to_dict()
     assert cost["layer"][1]["encoding"]["y"]["scale"]["type"] == "linear"
+
+
+def test_log_axes_have_few_ticks_around_the_values():
+    assert log_ticks(pd.Series([0.03, 0.4])) == [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
+    assert log_ticks(pd.Series([1e-4, 5.0])) == [1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0]

@@ -1,0 +1,175 @@
+"""Asking both models in a browser, light and dark: the text streams, stays, and can be stopped."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Page, expect
+
+import core
+from tests.browser.conftest import ROOT
+from tests.conftest import PROMPT, TARGET
+
+WAIT = 30_000
+# The same app, with a model as slow as a large one: a token takes half a second.
+SLOW = """
+import sys, time
+import core
+from streamlit.web.cli import main
+
+real = core.complete
+
+def slow(*args, on_token, **options):
+    def take(piece):
+        time.sleep(0.5)
+        on_token(piece)
+    return real(*args, on_token=take, **options)
+
+core.complete = slow
+sys.argv = ["streamlit", "run"]
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def slow_server() -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = os.environ | {
+        "STREAMLIT_SERVER_PORT": str(port),
+        "STREAMLIT_SERVER_HEADLESS": "true",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"{url}/_stcore/health", timeout=2)
+                break
+            except OSError:
+                assert process.poll() is None, "the app ended before it answered"
+                time.sleep(0.25)
+        else:
+            pytest.fail("the app did not answer within a minute")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def edit_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("edits") / "obama.safetensors"
+    core.edit(core.load_model("tiny-gpt2"), PROMPT, TARGET, method="forward-shift").save(path)
+    return path
+
+
+def visit(page: Page, server: str) -> None:
+    query = {"model": "tiny-gpt2", "prompt": PROMPT, "target": TARGET}
+    page.goto(f"{server}/ask?{urlencode(query)}")
+    expect(field(page)).to_be_visible(timeout=WAIT)
+    idle(page)
+
+
+def idle(page: Page) -> None:
+    app = page.get_by_test_id("stApp")
+    expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=WAIT)
+
+
+def field(page: Page):
+    return page.get_by_test_id("stChatInputTextArea")
+
+
+def add_edit(page: Page, edit_file: Path) -> None:
+    page.get_by_role("button", name="Add from a file").click()
+    page.locator("input[type=file]").first.set_input_files(edit_file)
+    expect(page.get_by_text("Your edits: 1 of 1 on")).to_be_visible(timeout=WAIT)
+    page.keyboard.press("Escape")
+    idle(page)
+
+
+def ask(page: Page, prompt: str) -> None:
+    field(page).fill(prompt)
+    field(page).press("Enter")
+
+
+def test_both_answers_stand_side_by_side(page, server, edit_file):
+    visit(page, server)
+    expect(page.get_by_text("only the original model answers")).to_be_visible()
+    add_edit(page, edit_file)
+    ask(page, PROMPT)
+    expect(page.get_by_text("≠ Changed:")).to_be_visible(timeout=WAIT)
+    original = page.get_by_text(re.compile("^Hawaii and is"))
+    edited = page.get_by_text(re.compile(r"^Paris\. "))
+    expect(original).to_be_visible(timeout=WAIT)
+    expect(edited).to_be_visible(timeout=WAIT)
+    expect(page.get_by_role("button", name="Settings")).to_be_visible()
+    expect(page.locator(".st-key-ask_stop")).to_have_count(0, timeout=WAIT)
+    left, right = original.bounding_box(), edited.bounding_box()
+    assert left["x"] + left["width"] <= right["x"] + 1
+    assert abs(left["y"] - right["y"]) < 4
+    ask(page, "<b>x</b> **y** `z`")
+    asked = page.get_by_test_id("stChatMessage").get_by_text("<b>x</b> **y** `z`", exact=True)
+    expect(asked).to_be_visible(timeout=WAIT)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+def test_text_grows_and_stop_ends_it(page, slow_server, edit_file):
+    visit(page, slow_server)
+    add_edit(page, edit_file)
+    ask(page, PROMPT)
+    expect(page.get_by_text(re.compile("^Hawaii and is.*▌$"))).to_be_visible(timeout=WAIT)
+    expect(page.get_by_text(re.compile("^Paris.*▌$"))).to_be_visible(timeout=WAIT)
+    page.locator(".st-key-ask_stop button").click()
+    expect(page.get_by_text("Stopped.")).to_have_count(2, timeout=5_000)
+    expect(page.locator(".st-key-ask_stop")).to_have_count(0, timeout=WAIT)
+    expect(page.get_by_text(re.compile("^Hawaii and is"))).to_be_visible()
+    idle(page)
+    written = page.get_by_test_id("stChatMessage").last.inner_text()
+    assert "▌" not in written
+    assert "Aeroflot" not in written
+
+
+def test_a_prompt_that_is_too_long_stays_in_the_field(page, server):
+    visit(page, server)
+    long = "word " * 200
+    ask(page, long)
+    expect(page.get_by_text("Shorten it")).to_be_visible(timeout=WAIT)
+    expect(field(page)).to_have_value(long)
+
+
+def test_the_answers_and_the_field_fit_on_a_laptop(browser, server, edit_file):
+    page = browser.new_page(viewport={"width": 1366, "height": 768})
+    visit(page, server)
+    add_edit(page, edit_file)
+    ask(page, PROMPT)
+    expect(page.get_by_text("Show code")).to_have_count(1, timeout=WAIT)
+    idle(page)
+    box = field(page).bounding_box()
+    assert box["y"] + box["height"] < 768
+    page.close()
+
+
+def test_several_prompts_at_once(page, server, edit_file):
+    visit(page, server)
+    add_edit(page, edit_file)
+    page.get_by_role("button", name="Ask all").click()
+    expect(page.get_by_text("Your edits change the answer to 1 of 3 prompts.")).to_be_visible(
+        timeout=WAIT
+    )
+    expect(page.get_by_role("button", name="Download CSV")).to_have_count(1)
