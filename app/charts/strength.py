@@ -63,9 +63,9 @@ def perplexity_by_layer(table: pd.DataFrame, before: str, *, dark: bool) -> alt.
 
 
 def log_ticks(values: pd.Series) -> list[float]:
-    """1, 2 and 5 times powers of ten around the values; powers of ten alone where they are many."""
+    """1, 2 and 5 times powers of ten around values of one decade, else powers of ten."""
     low, high = math.floor(math.log10(values.min())), math.ceil(math.log10(values.max()))
-    steps = (1, 2, 5) if high - low <= 3 else (1,)
+    steps = (1, 2, 5) if high - low <= 1 else (1,)
     ticks = [float(f"{step}e{power}") for power in range(low, high + 1) for step in steps]
     return [tick for tick in ticks if tick <= float(f"1e{high}")]
 
