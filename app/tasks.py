@@ -80,7 +80,7 @@ def watch(key: str) -> None:
         progress(key)
 
 
-@st.fragment(run_every=0.5)
+@st.fragment(run_every=1.0)
 def progress(key: str) -> None:
     task = st.session_state.get(key)
     if task is None or not task.running:

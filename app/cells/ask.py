@@ -6,7 +6,6 @@ import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
 import pandas as pd
 import streamlit as st
@@ -22,8 +21,8 @@ from app.models import short_name
 from app.navigation import PAGES
 from app.notebook import cell, literal
 from app.state import PROMPT, chosen_model, prompt_problem
+from app.subjects import known_records
 from app.words import code_span, file_name, plain, shortened, visible
-from core.counterfact import MINI_COUNTERFACT
 
 # In the session: the conversation, the field and its problem, the table's rows and answers.
 TURNS, FIELD, PROBLEM = "ask_turns", "ask_prompt", "ask_problem"
@@ -34,7 +33,7 @@ MOST_ROWS = 20
 SUGGESTIONS = 4
 SHOWN = 5  # next tokens below each text
 HEIGHT = 390  # pixels of a longer conversation, so that it and the field fit on a laptop
-PICTURE = 0.2  # seconds between two looks at what has been written
+PICTURE = 0.7  # seconds between two looks at the text; a shorter pause than a run loses looks
 
 log = logging.getLogger(__name__)
 
@@ -234,11 +233,6 @@ def suggestions(active: Sequence[Entry]) -> list[str]:
     ]
     candidates = [*own[:3], *around, *(example.prompt for example in EXAMPLES)]
     return list(dict.fromkeys(text for text in candidates if text.strip()))[:SUGGESTIONS]
-
-
-@cache
-def known_records() -> dict[str, core.Record]:
-    return {record.prompt: record for record in core.load_counterfact(MINI_COUNTERFACT)}
 
 
 def ask_typed() -> None:

@@ -36,7 +36,7 @@ def setup(open_at_first: bool) -> bool:
     return False
 
 
-@st.fragment(run_every=0.5)
+@st.fragment(run_every=1.0)
 def watch(job: Job) -> None:
     """Progress with the time that is left; the page starts anew when the study has ended."""
     session_job()
