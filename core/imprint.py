@@ -105,7 +105,7 @@ def imprint_and_shift(
     with turn(model, trace.edits, gradients=False):
         rows = model.embed(trace.ids).repeat(2, 1, 1)
         watched = tuple(dict.fromkeys(("ff1", "ff2", "block", matrix)))
-        with second_row_plus(module, u, v), capture(model, watched) as seen:
+        with second_row_plus(module, u, v) as plain, capture(model, watched) as seen:
             hidden = model.read(rows)
         if not torch.isfinite(hidden).all():
             raise PromptError(
@@ -119,7 +119,8 @@ def imprint_and_shift(
         "block": seen["block", layer].outputs[0][:, position],
         "answer": seen["block", model.n_layers - 1].outputs[0][:, -1],
     }
-    before, after = output[:, position].float().cpu()
+    # Of the same row: two rows of a batch may be rounded differently.
+    before, after = (z[position].float().cpu() for z in (plain[0], output[1]))
     here = x[position].float()
     return ImprintAndShift(
         layer=layer,
@@ -156,19 +157,22 @@ def imprint_copies(
 
 
 @contextmanager
-def second_row_plus(module: nn.Module, u: Tensor, v: Tensor) -> Iterator[None]:
+def second_row_plus(module: nn.Module, u: Tensor, v: Tensor) -> Iterator[list[Tensor]]:
     """Add x u^T v to the module's output in the second row of a batch while the block runs.
 
-    u: (rank, d_in), v: (rank, d_out). Use it inside `exclusive`.
+    u: (rank, d_in), v: (rank, d_out). The list gets that row's output as it was without,
+    (token, d_out). Use it inside `exclusive`.
     """
+    plain: list[Tensor] = []
 
     def add(_: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
+        plain.append(output[1])
         change = (inputs[0][1].float() @ u.mT.float()) @ v.float()
         return torch.stack([output[0], output[1] + change.to(output.dtype)])
 
     hook = module.register_forward_hook(add)
     try:
-        yield
+        yield plain
     finally:
         hook.remove()
 
