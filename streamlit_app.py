@@ -8,7 +8,7 @@ import streamlit as st
 @asynccontextmanager
 async def warm_up(_: st.App):
     """Load the default model before the first visitor comes, so that he need not wait for it."""
-    from app.models import preload_default
+    from app.shell.models import preload_default
 
     preload_default()
     yield

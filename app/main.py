@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 import core
-from app.navigation import PAGES
-from app.sidebar import sidebar
+from app.shell.navigation import PAGES
+from app.shell.sidebar import sidebar
 from app.words import plain
 
 # A picture wider than the page scrolls inside its cell, and opens at its right end: the last

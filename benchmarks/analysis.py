@@ -22,8 +22,8 @@ import torch
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from core import LanguageModel, backward_lens, forward_lens, gradient_rank, trace
-from core.catalog import BUILTIN_FOLDER
-from core.trace import Trace
+from core.gradients.trace import Trace
+from core.model.catalog import BUILTIN_FOLDER
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "tokenizers" / "gpt2"
 LENGTHS = (8, 64)

@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.analysis import prompt_of, resident, seconds, small_model
 from core import Edit, LanguageModel, answers, edit, estimate_seconds, second_moments
-from core.second_moments import WIDTHS_OF_OWN_TEXT
+from core.editing.second_moments import WIDTHS_OF_OWN_TEXT
 
 LENGTHS = (8, 64)
 ROUNDS = 15

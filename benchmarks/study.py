@@ -26,7 +26,7 @@ from core import (
     trace,
     vjp_norms,
 )
-from core.counterfact import MINI_COUNTERFACT
+from core.studies.counterfact import MINI_COUNTERFACT
 
 MODELS = {"tiny-gpt2": lambda: load_model("tiny-gpt2"), "GPT-2 small's size": small_model}
 RECORDS = 100

@@ -9,29 +9,29 @@ Vocabulary Space" (EMNLP 2024). Works from a plain Python shell:
     backward_lens(trace(model, "Obama grew up in", "Paris"))
 """
 
-from core.ask import answers, complete
-from core.catalog import CATALOG, ModelCard, download_model, is_on_this_machine
-from core.comparison import change_sizes, compare_methods, preflight, verdicts
-from core.counterfact import Record, Records, load_counterfact
-from core.edit_files import edit_bytes, edit_from_bytes, export_model
-from core.edit_strength import edit_strength, perplexity
-from core.editing import METHODS, edit, edit_many
-from core.edits import Change, Edit, Fact, edited, fingerprint
+from core.editing.ask import answers, complete
+from core.editing.comparison import change_sizes, compare_methods, preflight, verdicts
+from core.editing.edit_strength import edit_strength, perplexity
+from core.editing.methods import METHODS, edit, edit_many
+from core.editing.second_moments import estimate_seconds, missing_second_moments, second_moments
+from core.editing.side_effects import side_effects
 from core.errors import BackwardLensError, Cancelled, EditError, ModelError, PromptError
-from core.imprint import ImprintAndShift, imprint_and_shift, imprint_copies
-from core.lens import backward_lens, forward_lens, vjp_norms
-from core.loading import load_model
-from core.model import LanguageModel
-from core.neurons import gradient_neurons, gradient_span, neuron_overlap
-from core.rank import gradient_rank, rank_curve
-from core.second_moments import estimate_seconds, missing_second_moments, second_moments
-from core.segments import SEGMENTS, propose_subject, segment_means, segments
-from core.side_effects import side_effects
-from core.similarity import layer_similarity
-from core.study import study
-from core.study_tables import Study, side_by_side, study_names
-from core.tokens import Target
-from core.trace import Factors, Trace, trace
+from core.gradients.imprint import ImprintAndShift, imprint_and_shift, imprint_copies
+from core.gradients.lens import backward_lens, forward_lens, vjp_norms
+from core.gradients.neurons import gradient_neurons, gradient_span, neuron_overlap
+from core.gradients.rank import gradient_rank, rank_curve
+from core.gradients.segments import SEGMENTS, propose_subject, segment_means, segments
+from core.gradients.similarity import layer_similarity
+from core.gradients.trace import Factors, Trace, trace
+from core.model.catalog import CATALOG, ModelCard, download_model, is_on_this_machine
+from core.model.edit_files import edit_bytes, edit_from_bytes, export_model
+from core.model.edits import Change, Edit, Fact, edited, fingerprint
+from core.model.language_model import LanguageModel
+from core.model.loading import load_model
+from core.model.tokens import Target
+from core.studies.counterfact import Record, Records, load_counterfact
+from core.studies.study import study
+from core.studies.tables import Study, side_by_side, study_names
 
 __all__ = [
     "CATALOG",

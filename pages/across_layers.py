@@ -2,8 +2,8 @@
 
 from app.cells.layers import similarity_cell, token_ranks_cell
 from app.cells.norms import norms_cell
-from app.notebook import page_title
-from app.state import require_request
+from app.notebook.cell import page_title
+from app.shell.state import require_request
 
 page_title(
     "Do all layers learn the same thing?",

@@ -1,11 +1,11 @@
 """Ask: any prompt, answered by the model as it is and with the session's edits."""
 
 import core
-from app import ledger
 from app.cells.ask import ask_cell, table_cell
-from app.models import load
-from app.notebook import page_title
-from app.state import chosen_model, require_model
+from app.notebook.cell import page_title
+from app.shell import ledger
+from app.shell.models import load
+from app.shell.state import chosen_model, require_model
 
 page_title(
     "What does the edited model say?",

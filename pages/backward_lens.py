@@ -1,8 +1,8 @@
 """Backward lens: what the gradient would change, in words."""
 
 from app.cells.backward import backward_cell, input_cell
-from app.notebook import page_title
-from app.state import require_request
+from app.notebook.cell import page_title
+from app.shell.state import require_request
 
 page_title(
     "What would the model change?",

@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from app import tasks
 from app.cells.edit_form import TASK, form, outcome
 from app.cells.edit_results import (
     answers_cell,
@@ -11,8 +10,9 @@ from app.cells.edit_results import (
     lens_cell,
     side_effects_cell,
 )
-from app.notebook import page_title
-from app.state import require_request
+from app.notebook.cell import page_title
+from app.shell.state import require_request
+from app.work import panel as tasks
 
 page_title(
     "Can you make it say something else?",

@@ -1,8 +1,8 @@
 """Forward lens: what each layer would say."""
 
 from app.cells.forward import forward_cell
-from app.notebook import page_title
-from app.state import require_request
+from app.notebook.cell import page_title
+from app.shell.state import require_request
 
 page_title(
     "What does the model think, layer by layer?",

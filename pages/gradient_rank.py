@@ -1,8 +1,8 @@
 """Gradient rank: how many directions the change has."""
 
 from app.cells.rank import rank_by_layer_cell, rank_curve_cell
-from app.notebook import page_title
-from app.state import require_request
+from app.notebook.cell import page_title
+from app.shell.state import require_request
 
 page_title(
     "How many directions does the change have?",

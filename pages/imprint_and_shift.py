@@ -1,8 +1,8 @@
 """Imprint and shift: how one step stores what was read and turns what is said."""
 
 from app.cells.imprint import imprint_cells
-from app.notebook import page_title
-from app.state import require_request
+from app.notebook.cell import page_title
+from app.shell.state import require_request
 
 page_title(
     "How does one step store the target?",

@@ -4,8 +4,8 @@ import streamlit as st
 
 from app.cells.study_pictures import compare, downloads, known_studies, picture_cells, summary
 from app.cells.study_setup import setup
-from app.notebook import page_title
-from app.state import require_model
+from app.notebook.cell import page_title
+from app.shell.state import require_model
 
 page_title(
     "What holds over many prompts?",

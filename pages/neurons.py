@@ -1,8 +1,8 @@
 """Neurons: what single neurons of a gradient say, and what they are made of."""
 
 from app.cells.neurons import neuron_cells
-from app.notebook import page_title
-from app.state import require_request
+from app.notebook.cell import page_title
+from app.shell.state import require_request
 
 page_title(
     "Which neurons would change, and towards what?",

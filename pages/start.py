@@ -3,8 +3,8 @@
 import streamlit as st
 
 from app.cells.backward import backward_cell
-from app.examples import EXAMPLES
-from app.state import require_request, use_example
+from app.shell.examples import EXAMPLES
+from app.shell.state import require_request, use_example
 
 st.header("What would the model learn?", anchor=False)
 st.markdown(

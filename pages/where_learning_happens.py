@@ -1,8 +1,8 @@
 """Where learning happens: how strong the signal is, and where it points to the target."""
 
 from app.cells.norms import norms_cell, target_rank_cell
-from app.notebook import page_title
-from app.state import require_request
+from app.notebook.cell import page_title
+from app.shell.state import require_request
 
 page_title(
     "Where does learning happen?",

@@ -13,7 +13,7 @@ import statistics
 import time
 
 from core import LanguageModel, backward_lens, forward_lens, load_model, trace
-from core.catalog import BUILTIN, BUILTIN_FOLDER
+from core.model.catalog import BUILTIN, BUILTIN_FOLDER
 from scripts.corpus import PAPER_PROMPTS, Corpus, Sentence, load_corpus
 from scripts.train_builtin import right_answers
 

@@ -20,10 +20,10 @@ from pathlib import Path
 import pandas as pd
 
 from core import METHODS, Edit, EditError, LanguageModel, edit, load_model
-from core.catalog import BUILTIN
-from core.edits import turn
-from core.forcing import forced_ids, padded
-from core.second_moments import second_moments
+from core.editing.second_moments import second_moments
+from core.model.catalog import BUILTIN
+from core.model.edits import turn
+from core.model.forcing import forced_ids, padded
 from scripts.corpus import DATA
 
 OUTPUT = DATA / "editing"

@@ -14,8 +14,8 @@ import random
 import pandas as pd
 
 from core import load_model
-from core.catalog import BUILTIN
-from core.hyperparameters import AUTO
+from core.editing.hyperparameters import AUTO
+from core.model.catalog import BUILTIN
 from scripts.evaluate_edits import OUTPUT, SCORES, evaluate, load_records
 
 ETAS = (AUTO, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0)

@@ -14,7 +14,7 @@ from transformers import (
 )
 
 from core import LanguageModel
-from core.catalog import BUILTIN_FOLDER
+from core.model.catalog import BUILTIN_FOLDER
 
 PROMPT, TARGET = "Obama grew up in", "Paris"
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"

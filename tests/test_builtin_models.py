@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from app.examples import EXAMPLES
+from app.shell.examples import EXAMPLES
 from core import forward_lens, load_model
-from core.catalog import BUILTIN, BUILTIN_FOLDER
+from core.model.catalog import BUILTIN, BUILTIN_FOLDER
 from scripts.corpus import load_corpus
 from scripts.evaluate_builtin import measure
 

@@ -12,16 +12,16 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 import core
-from app import ledger
 from app.cells.tooltips import is_dark
 from app.charts.answer_bars import answer_bars, percent
-from app.examples import EXAMPLES
-from app.ledger import Entry
-from app.models import short_name
-from app.navigation import PAGES
-from app.notebook import cell, literal
-from app.state import PROMPT, chosen_model, prompt_problem
-from app.subjects import known_records
+from app.notebook.cell import cell, literal
+from app.shell import ledger
+from app.shell.examples import EXAMPLES
+from app.shell.ledger import Entry
+from app.shell.models import short_name
+from app.shell.navigation import PAGES
+from app.shell.state import PROMPT, chosen_model, prompt_problem
+from app.shell.subjects import known_records
 from app.words import code_span, file_name, plain, shortened, visible
 
 # In the session: the conversation, the field and its problem, the table's rows and answers.

@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 import core
-from app.state import Request
+from app.shell.state import Request
 from app.words import shortened, visible
 
 # From the bottom of the model to the top, where the paper's edits work best: 35 of 48 layers.

@@ -8,10 +8,12 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 import core
-from app import ledger, tasks
-from app.models import load
-from app.state import Request
+from app.shell import ledger
+from app.shell.models import load
+from app.shell.state import Request
 from app.words import code_span, duration, plain
+from app.work import panel as tasks
+from core.editing.comparison import Preflight
 
 TASK = "edit_task"  # in the session
 RATES = {"forward-shift": "eta", "sgd": "lr", "adam": "lr"}
@@ -113,7 +115,7 @@ def describe_cost(
 
 def estimate(
     request: Request, method: str, settings: dict[str, object], defaults: dict[str, object]
-) -> core.comparison.Preflight:
+) -> Preflight:
     """What the edit will cost, timed once for these settings and what is missing."""
     used = defaults | settings
     layers = used.get("layers") or (used["layer"],)
@@ -131,7 +133,7 @@ def timed(
     method: str,
     settings: tuple[tuple[str, object], ...],
     missing: tuple[int, ...],
-) -> core.comparison.Preflight:
+) -> Preflight:
     return core.preflight(load(model_name), prompt, method, **dict(settings))
 
 

@@ -8,19 +8,19 @@ import pandas as pd
 import streamlit as st
 
 import core
-from app import findings
-from app.analysis import Edits, Key, key
 from app.cells.edit_form import start
 from app.cells.tooltips import describe_cells, is_dark
 from app.charts.curves import MATRIX_TITLES
 from app.charts.edits import landing_chart, method_chart
 from app.charts.flow import Panel, flow_chart
 from app.charts.token_table import Quantity, token_table
-from app.ledger import Entry
-from app.models import load
-from app.notebook import cell, code_lines
-from app.related import Related, related
-from app.state import Request
+from app.findings import all as findings
+from app.notebook.cell import cell, code_lines
+from app.notebook.tables import Edits, Key, key
+from app.shell.ledger import Entry
+from app.shell.models import load
+from app.shell.related import Related, related
+from app.shell.state import Request
 from app.words import plain, visible
 
 TOP_K = 8

@@ -9,13 +9,13 @@ import streamlit as st
 
 from app.cells.tooltips import is_dark
 from app.charts.strength import METHOD_TITLES, perplexity_by_layer, rate_by_layer
-from app.models import short_name
-from app.notebook import cell, code_lines
-from app.state import Request
-from app.strength_jobs import TASK, key_of, known_table, session_task, start_search
-from app.tasks import watch
+from app.notebook.cell import cell, code_lines
+from app.shell.models import short_name
+from app.shell.state import Request
 from app.words import code_span, layer_list, plain
-from core.edit_strength import STRENGTH_METHODS
+from app.work.panel import watch
+from app.work.strength import TASK, key_of, known_table, session_task, start_search
+from core.editing.edit_strength import STRENGTH_METHODS
 
 
 def setup(request: Request) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from app import analysis, findings
 from app.cells.tooltips import describe_cells, is_dark
 from app.charts.token_table import Quantity, token_table
-from app.notebook import cell, code_lines
-from app.state import Request
+from app.findings import all as findings
+from app.notebook import tables as analysis
+from app.notebook.cell import cell, code_lines
+from app.shell.state import Request
 from app.words import code_span, visible
 
 TOP_K = 5

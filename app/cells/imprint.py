@@ -6,15 +6,16 @@ import pandas as pd
 from streamlit.delta_generator import DeltaGenerator
 
 import core
-from app import analysis, findings
 from app.cells.controls import layer_slider, token_picker
 from app.cells.tooltips import is_dark
 from app.charts.curves import MATRIX_TITLES
 from app.charts.flow import Panel, flow_chart
 from app.charts.grid import span_table
 from app.charts.scatter import agreement_chart
-from app.notebook import cell, code_lines
-from app.state import Request
+from app.findings import all as findings
+from app.notebook import tables as analysis
+from app.notebook.cell import cell, code_lines
+from app.shell.state import Request
 from app.words import code_span, shortened, visible
 
 STEPS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)

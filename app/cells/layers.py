@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import core
-from app import analysis, findings
 from app.cells.controls import by_segment, token_picker
 from app.cells.tooltips import is_dark
 from app.charts.curves import token_rank_by_layer
 from app.charts.grid import cosine_table
-from app.notebook import cell, code_lines
-from app.state import Request
+from app.findings import all as findings
+from app.notebook import tables as analysis
+from app.notebook.cell import cell, code_lines
+from app.shell.state import Request
 from app.words import code_span
 
 VECTORS = {"ff2": "Signal δ of FF2", "ff1": "Input x of FF1"}

@@ -7,15 +7,16 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from app import analysis, findings
 from app.cells.controls import layer_slider
 from app.cells.tooltips import is_dark
 from app.charts.curves import MATRIX_TITLES
 from app.charts.grid import coefficient_chart, neuron_table
-from app.notebook import cell, code_lines
-from app.state import Request
+from app.findings import all as findings
+from app.notebook import tables as analysis
+from app.notebook.cell import cell, code_lines
+from app.shell.state import Request
 from app.words import visible
-from core.neurons import OVERLAP_TOKENS
+from core.gradients.neurons import OVERLAP_TOKENS
 
 COLUMNS = 120  # neurons drawn side by side; more could be neither seen nor clicked
 SHOWN_TOKENS = 5

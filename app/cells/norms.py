@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import core
-from app import analysis, findings
 from app.cells.controls import SEGMENT_TITLES, SEGMENT_WIDTH, by_segment
 from app.cells.tooltips import describe_cells, is_dark, short_number
 from app.charts.curves import token_rank_by_layer
 from app.charts.token_table import NUMBER_WIDTH, PAGE_WIDTH, Quantity, token_table
-from app.notebook import cell, code_lines
-from app.state import Request
+from app.findings import all as findings
+from app.notebook import tables as analysis
+from app.notebook.cell import cell, code_lines
+from app.shell.state import Request
 
 MODULE_TITLES = {
     "ff2": "FF2 (MLP output)",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from app import analysis, findings
 from app.cells.tooltips import is_dark
 from app.charts.curves import rank_by_layer, rank_by_length
-from app.notebook import cell, code_lines
-from app.state import Request
+from app.findings import all as findings
+from app.notebook import tables as analysis
+from app.notebook.cell import cell, code_lines
+from app.shell.state import Request
 
 
 def rank_curve_cell(number: int, request: Request) -> None:

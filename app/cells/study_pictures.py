@@ -6,7 +6,6 @@ import pandas as pd
 import streamlit as st
 
 import core
-from app import findings
 from app.cells.controls import SEGMENT_TITLES, SEGMENT_WIDTH
 from app.cells.norms import MODULE_TITLES
 from app.cells.tooltips import is_dark, short_number
@@ -14,10 +13,12 @@ from app.charts.curves import MATRIX_TITLES
 from app.charts.grid import cosine_table
 from app.charts.studies import relative_rank_by_layer, share_by_layer
 from app.charts.token_table import Quantity, token_table
-from app.jobs import session_job
-from app.notebook import cell, literal
+from app.findings import all as findings
+from app.notebook.cell import cell, literal
 from app.words import plain
-from core.counterfact import MINI_COUNTERFACT
+from app.work.job import session_job
+from core.studies.counterfact import MINI_COUNTERFACT
+from core.studies.tables import Header
 
 STUDIES = "studies"  # in the session: token or upload id -> Study, the newest last
 MOST_STUDIES = 6
@@ -76,7 +77,7 @@ def compare(studies: dict[str, core.Study]) -> tuple[list[core.Study], core.Stud
     return [studies[key] for key in shown or [main]], studies[main]
 
 
-def described(name: str, header: core.study_tables.Header) -> str:
+def described(name: str, header: Header) -> str:
     part = "" if header.finished else ", cancelled"
     return f"{name}: {header.counted} records{part}"
 

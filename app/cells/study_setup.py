@@ -7,12 +7,12 @@ from pathlib import Path
 import streamlit as st
 
 import core
-from app.jobs import Job, session_job, start_study
-from app.models import short_name
-from app.settings import STUDY_RECORDS, record_files
-from app.state import chosen_model
+from app.shell.models import short_name
+from app.shell.settings import STUDY_RECORDS, record_files
+from app.shell.state import chosen_model
 from app.words import duration, plain
-from core.counterfact import MINI_COUNTERFACT
+from app.work.job import Job, session_job, start_study
+from core.studies.counterfact import MINI_COUNTERFACT
 
 SOURCES = {"builtin": "Built-in facts", "upload": "Your file", "server": "A file on this server"}
 UPLOADED = "uploaded_records"

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from app.navigation import PAGES
+from app.shell.navigation import PAGES
 
 WAIT = 30_000
 CHARTS = {

@@ -9,9 +9,9 @@ from streamlit.testing.v1 import AppTest
 import core
 from app.cells.ask import FIELD, KEPT, LENGTH, MOST_TURNS, PROBLEM, RESULT, TURNS, table_finding
 from app.charts.answer_bars import answer_bars, percent
-from app.ledger import LEDGER, Entry
-from app.models import load
-from app.navigation import PAGES
+from app.shell.ledger import LEDGER, Entry
+from app.shell.models import load
+from app.shell.navigation import PAGES
 from tests.conftest import PROMPT, TARGET
 from tests.pages.test_pages import open_page, texts
 

@@ -6,7 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import core
-from app.ledger import LEDGER, Entry
+from app.shell.ledger import LEDGER, Entry
 from tests.pages.test_pages import CHARTS, charts, open_page, texts
 
 PAGE = "edit"

@@ -11,9 +11,9 @@ from streamlit.testing.v1 import AppTest
 import core
 from app.cells.edit_strength import perplexity_finding, rates_finding
 from app.charts.strength import log_ticks, perplexity_by_layer, rate_by_layer
-from app.ledger import LEDGER, Entry
-from app.strength_jobs import TASK, StrengthTask
-from core.edit_strength import STRENGTH_METHODS
+from app.shell.ledger import LEDGER, Entry
+from app.work.strength import TASK, StrengthTask
+from core.editing.edit_strength import STRENGTH_METHODS
 from tests.pages.test_pages import chart_data, charts, open_page, texts
 
 PAGE = "edit_strength"

@@ -9,8 +9,8 @@ from streamlit.testing.v1 import AppTest
 
 import core
 from app.cells.study_pictures import STUDIES
-from app.jobs import STUDY_KEY, Job, jobs
-from core.counterfact import MINI_COUNTERFACT
+from app.work.job import STUDY_KEY, Job, jobs
+from core.studies.counterfact import MINI_COUNTERFACT
 from tests.pages.test_pages import charts, open_page, texts
 
 PAGE = "many_prompts"

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.examples import EXAMPLES
-from app.models import OTHER, load
-from app.settings import PROMPT_TOKENS
+from app.shell.examples import EXAMPLES
+from app.shell.models import OTHER, load
+from app.shell.settings import PROMPT_TOKENS
 from core import ModelError, load_model
-from core.catalog import BUILTIN, BUILTIN_FOLDER
+from core.model.catalog import BUILTIN, BUILTIN_FOLDER
 from tests.conftest import PROMPT, TARGET
 
 PAGES = {
@@ -343,7 +343,7 @@ def test_corrupt_weights_get_a_sentence(tmp_path):
 def test_too_little_memory_gets_a_sentence(tmp_path, monkeypatch):
     folder = tmp_path / "large"
     shutil.copytree(BUILTIN_FOLDER / "tiny-gpt2", folder)
-    monkeypatch.setattr("core.loading.free_memory", lambda _: 1000)
+    monkeypatch.setattr("core.model.loading.free_memory", lambda _: 1000)
     at = open_page("start", model=str(folder))
     assert not at.exception
     assert "GB of memory" in at.error[0].value.replace("\\", "")
@@ -352,7 +352,7 @@ def test_too_little_memory_gets_a_sentence(tmp_path, monkeypatch):
 def test_a_model_that_is_not_here_is_one_click_away(monkeypatch):
     monkeypatch.setattr("core.is_on_this_machine", lambda name: name in BUILTIN)
     started = []
-    monkeypatch.setattr("app.sidebar.start_download", started.append)
+    monkeypatch.setattr("app.shell.sidebar.start_download", started.append)
     at = open_page("start", model="gpt2")
     assert not at.exception
     assert "not on this machine" in texts(at)
@@ -366,7 +366,7 @@ def test_a_model_that_is_not_here_is_one_click_away(monkeypatch):
 
 
 def test_a_failed_download_says_why(monkeypatch):
-    from app.models import downloads, start_download
+    from app.shell.models import downloads, start_download
 
     monkeypatch.setattr("core.is_on_this_machine", lambda name: name in BUILTIN)
 
@@ -385,7 +385,7 @@ def test_a_failed_download_says_why(monkeypatch):
 def test_a_running_download_shows_its_size_and_can_be_cancelled(monkeypatch):
     import threading
 
-    from app.models import downloads, start_download
+    from app.shell.models import downloads, start_download
 
     monkeypatch.setattr("core.is_on_this_machine", lambda name: name in BUILTIN)
     reported, go_on = threading.Event(), threading.Event()
@@ -424,7 +424,7 @@ def test_operators_can_close_folders_and_downloads(monkeypatch, tmp_path):
 
 def test_the_apps_limit_on_prompts(monkeypatch):
     assert load_model("tiny-gpt2").context_length < PROMPT_TOKENS
-    monkeypatch.setattr("app.state.PROMPT_TOKENS", 3)
+    monkeypatch.setattr("app.shell.state.PROMPT_TOKENS", 3)
     at = open_page()
     assert "4 tokens long; the pages show at most 3" in at.error[0].value.replace("\\", "")
 

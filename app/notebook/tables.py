@@ -1,0 +1,153 @@
+"""The tables of core, computed once for all users who ask the same.
+
+Keys are the model's name, the texts and the contents of the active edits; a table is small, a
+trace is not, so few traces are kept.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+import core
+from app.shell.models import load
+from app.shell.state import Request
+
+TABLES = 256
+TRACES = 4
+
+
+Key = tuple[str, str, str, tuple[str, ...]]  # model, prompt, target, ids of the active edits
+Edits = tuple[core.Edit, ...]
+
+
+def key(request: Request) -> tuple[Key, Edits]:
+    """The first two arguments of every cached function; edits are known by their ids."""
+    texts = (request.model_name, request.prompt, request.target)
+    return (*texts, request.edit_ids), request.edits
+
+
+def trace(request: Request) -> core.Trace:
+    return _trace(*key(request))
+
+
+def forward_lens(request: Request, top_k: int = 5) -> pd.DataFrame:
+    return _forward_lens(*key(request), top_k)
+
+
+def backward_lens(request: Request, matrix: str, normalize: bool = False) -> pd.DataFrame:
+    return _backward_lens(*key(request), matrix, normalize)
+
+
+def gradient_rank(request: Request) -> pd.DataFrame:
+    return core.gradient_rank(trace(request))
+
+
+def vjp_norms(request: Request) -> pd.DataFrame:
+    return core.vjp_norms(trace(request))
+
+
+def rank_curve(request: Request) -> pd.DataFrame:
+    return _rank_curve(*key(request))
+
+
+def segments(request: Request) -> tuple[str, ...]:
+    """The segment of each prompt token; the request must have a subject."""
+    return core.segments(request.model, request.prompt, request.subject)
+
+
+def layer_similarity(request: Request, position: int) -> pd.DataFrame:
+    return core.layer_similarity(trace(request), position=position)
+
+
+def imprint_and_shift(
+    request: Request, layer: int, matrix: str, position: int, step: float, all_tokens: bool
+) -> core.ImprintAndShift:
+    return _imprint_and_shift(*key(request), layer, matrix, position, step, all_tokens)
+
+
+def imprint_copies(request: Request, layer: int, position: int, step: float) -> pd.DataFrame:
+    return core.imprint_copies(trace(request), layer, position=position, step=step)
+
+
+def gradient_span(request: Request, layer: int, matrix: str) -> pd.DataFrame:
+    return _gradient_span(*key(request), layer, matrix)
+
+
+def gradient_neurons(
+    request: Request, layer: int, matrix: str, units: tuple[int, ...], normalize: bool
+) -> pd.DataFrame:
+    return _gradient_neurons(*key(request), layer, matrix, units, normalize)
+
+
+def neuron_overlap(request: Request, layer: int, matrix: str) -> pd.DataFrame:
+    """Shared between users and large: do not change it."""
+    return _neuron_overlap(*key(request), layer, matrix)
+
+
+@st.cache_resource(max_entries=TRACES, show_spinner="Reading the prompt …", show_time=True)
+def _trace(asked: Key, _edits: Edits) -> core.Trace:
+    model_name, prompt, target, _ = asked
+    return core.trace(load(model_name), prompt, target, edits=_edits)
+
+
+@st.cache_data(max_entries=TABLES, show_spinner="Reading the prompt …", show_time=True)
+def _forward_lens(asked: Key, _edits: Edits, top_k: int) -> pd.DataFrame:
+    model_name, prompt, target, _ = asked
+    return core.forward_lens(load(model_name), prompt, target, top_k=top_k, edits=_edits)
+
+
+@st.cache_data(max_entries=TABLES, show_spinner="Reading the gradient in words …", show_time=True)
+def _backward_lens(asked: Key, _edits: Edits, matrix: str, normalize: bool) -> pd.DataFrame:
+    return core.backward_lens(_trace(asked, _edits), matrix, normalize=normalize)
+
+
+@st.cache_data(
+    max_entries=TABLES, show_spinner="Running every beginning of the prompt …", show_time=True
+)
+def _rank_curve(asked: Key, _edits: Edits) -> pd.DataFrame:
+    model_name, prompt, target, _ = asked
+    return core.rank_curve(load(model_name), prompt, target, edits=_edits)
+
+
+@st.cache_data(max_entries=TABLES, show_spinner="Taking the step …", show_time=True)
+def _imprint_and_shift(
+    asked: Key,
+    _edits: Edits,
+    layer: int,
+    matrix: str,
+    position: int,
+    step: float,
+    all_tokens: bool,
+) -> core.ImprintAndShift:
+    return core.imprint_and_shift(
+        _trace(asked, _edits),
+        layer,
+        matrix=matrix,
+        position=position,
+        step=step,
+        all_tokens=all_tokens,
+    )
+
+
+@st.cache_data(max_entries=TABLES, show_spinner="Reading the neurons …", show_time=True)
+def _gradient_span(asked: Key, _edits: Edits, layer: int, matrix: str) -> pd.DataFrame:
+    return core.gradient_span(_trace(asked, _edits), layer, matrix)
+
+
+@st.cache_data(max_entries=TABLES, show_spinner="Reading the neurons …", show_time=True)
+def _gradient_neurons(
+    asked: Key,
+    _edits: Edits,
+    layer: int,
+    matrix: str,
+    units: tuple[int, ...],
+    normalize: bool,
+) -> pd.DataFrame:
+    run = _trace(asked, _edits)
+    return core.gradient_neurons(run, layer, matrix, units=units, normalize=normalize)
+
+
+@st.cache_resource(max_entries=TRACES, show_spinner="Comparing all neurons …", show_time=True)
+def _neuron_overlap(asked: Key, _edits: Edits, layer: int, matrix: str) -> pd.DataFrame:
+    return core.neuron_overlap(_trace(asked, _edits), layer, matrix)

@@ -1,0 +1,256 @@
+"""The sidebar: model, prompt, target and examples, with every problem named where it arises."""
+
+from __future__ import annotations
+
+import html
+
+import streamlit as st
+
+import core
+from app.cells.edit_form import collect
+from app.shell import ledger
+from app.shell.examples import EXAMPLES
+from app.shell.ledger_field import ledger_field
+from app.shell.models import (
+    CARDS,
+    OTHER,
+    downloads,
+    expected_size,
+    label,
+    load,
+    refusal,
+    short_name,
+    start_download,
+)
+from app.shell.state import (
+    MODEL,
+    OTHER_MODEL,
+    PROMPT,
+    PROPOSED,
+    SUBJECT,
+    TARGET,
+    Request,
+    chosen_model,
+    prompt_problem,
+    propose_subject,
+    set_defaults,
+    subject_problem,
+    target_problem,
+    use_example,
+    use_model,
+    use_proposed_subject,
+)
+from app.words import code_span, megabytes, plain, visible
+from app.work.job import session_job
+from core.model.catalog import BUILTIN, looks_like_folder
+
+
+def sidebar() -> None:
+    """Draw the sidebar and leave the checked request, or the problem, in the session state."""
+    set_defaults()
+    st.session_state["request"] = None
+    st.session_state["problem"] = ""
+    with st.sidebar:
+        model = model_field()
+        prompt = st.text_input(
+            "Prompt",
+            key=PROMPT,
+            bind="query-params",
+            help="The beginning of a sentence. Press Enter to see what changes.",
+        )
+        below_prompt = st.container()
+        subject = subject_field(prompt or "")
+        target = st.text_input(
+            "Target: what should come next",
+            key=TARGET,
+            bind="query-params",
+            help="The word that you want the model to say. It need not be true.",
+        )
+        below_target = st.container()
+        collect()
+        st.session_state["ledger_model"] = model
+        if model is not None:
+            ledger_field(model)
+        study_field()
+        example_field()
+    st.session_state["model_is_loaded"] = model is not None
+    if model is None:
+        return
+    prompt, target = prompt or "", target or ""
+    problem = prompt_problem(model, prompt)
+    if problem:
+        below_prompt.error(plain(problem))
+    else:
+        below_prompt.html(token_chips(model.tokenize(prompt)))
+        if prompt[-1].isspace():
+            below_prompt.caption(
+                "The prompt ends with a space, which the model reads as a token of its own. "
+                "Delete it, unless you mean it."
+            )
+        problem = show_target(below_target, model, prompt, target)
+    st.session_state["problem"] = problem
+    if not problem:
+        st.session_state["request"] = Request(
+            chosen_model(), prompt, target, subject, ledger.active(model)
+        )
+
+
+def subject_field(prompt: str) -> str | None:
+    """The subject, proposed by the app and changed by the user; None if it is not in the prompt."""
+    propose_subject(prompt)
+    subject = st.text_input(
+        "Subject: what the sentence is about",
+        key=SUBJECT,
+        bind="query-params",
+        help="A part of the prompt. The pages use it to name the tokens' places: before, in and "
+        "after the subject. Empty the field for the app's own proposal.",
+    )
+    problem = subject_problem(prompt, subject or "")
+    if not problem:
+        return subject
+    proposal = st.session_state[PROPOSED]
+    if prompt.strip() and proposal:
+        st.warning(plain(problem))
+        label = f"Use {code_span(proposal)}"
+        st.button(label, on_click=use_proposed_subject, key="use_subject")
+    return None
+
+
+def model_field() -> core.LanguageModel | None:
+    """The model's picker; the loaded model, or None with the reason on the screen."""
+    st.selectbox("Model", [*CARDS, OTHER], key=MODEL, format_func=label)
+    if st.session_state[MODEL] == OTHER:
+        st.text_input(
+            "Folder, or name on the Hugging Face hub",
+            key=OTHER_MODEL,
+            persist_state="session",
+            placeholder="/home/me/my-gpt2 or EleutherAI/…",
+            help="A GPT-2- or Llama-architecture model with safetensors weights.",
+        )
+    name = chosen_model()
+    st.query_params["model"] = name
+    if not name:
+        st.session_state["problem"] = "Type a model's folder or name on the left."
+        return None
+    problem = refusal(name)
+    if not problem and not core.is_on_this_machine(name) and not looks_like_folder(name):
+        st.session_state["problem"] = (
+            f"{short_name(name)} is not on this machine: download it on the left, or use the "
+            "built-in model."
+        )
+        offer_download(name)
+        return None
+    if not problem:
+        try:
+            with st.spinner(f"Loading {plain(short_name(name))} …", show_time=True):
+                return load(name)
+        except core.ModelError as error:
+            problem = str(error)
+    st.error(plain(problem))
+    st.session_state["problem"] = "The chosen model cannot be used; the reason is on the left."
+    return None
+
+
+def offer_download(name: str) -> None:
+    """One click to fetch a model that is not here, with its size and how far it is."""
+    job = downloads().get(name)
+    if job and job.running:
+        watch_download(name)
+        return
+    if job and job.error:
+        st.error(plain(job.error))
+    else:
+        st.info(plain(f"{short_name(name)} is not on this machine."))
+    st.button(
+        f"Download ({expected_size(name)})",
+        on_click=start_download,
+        args=(name,),
+        type="primary",
+        key="download",
+    )
+    st.button("Use the built-in model", on_click=use_model, args=(BUILTIN[0],), key="use_builtin")
+
+
+@st.fragment(run_every=0.5)
+def watch_download(name: str) -> None:
+    """A progress bar in bytes; the page starts anew when the download has ended."""
+    job = downloads().get(name)
+    if job is None or not job.running:
+        st.rerun()
+    size = megabytes(job.size) if job.size else expected_size(name)
+    share = min(job.done / job.size, 1.0) if job.size else 0.0
+    st.progress(share, f"Downloading: {megabytes(job.done)} of {size}")
+    if st.button("Cancel the download", key="cancel_download"):
+        job.cancelled.set()
+
+
+def example_field() -> None:
+    st.selectbox(
+        "Examples from the paper",
+        range(len(EXAMPLES)),
+        index=None,
+        placeholder="Pick one …",
+        format_func=lambda i: EXAMPLES[i].label,
+        key="example",
+        on_change=pick_example,
+    )
+
+
+def pick_example() -> None:
+    """Put the picked example into the fields, and empty the picker for the next time."""
+    picked = st.session_state.get("example")
+    if picked is not None:
+        use_example(picked)
+        st.session_state["example"] = None
+
+
+def study_field() -> None:
+    """The running study, on every page."""
+    job = session_job()
+    if job is not None and job.running:
+        watch_study()
+
+
+@st.fragment(run_every=1.0)
+def watch_study() -> None:
+    job = session_job()
+    if job is None or not job.running:
+        st.rerun()
+    st.progress(job.done / max(1, job.total), f"Study: {job.done} of {job.total} records")
+
+
+def show_target(
+    place: st.delta_generator.DeltaGenerator,
+    model: core.LanguageModel,
+    prompt: str,
+    target: str,
+) -> str:
+    """The target's tokens and which one is used; returns the problem if there is one."""
+    problem = target_problem(model, prompt, target)
+    if problem:
+        place.error(plain(problem))
+        return problem
+    goal = model.target(prompt, target)
+    place.html(token_chips(goal.tokens, used=0))
+    if len(goal.ids) > 1:
+        place.caption(
+            f"{len(goal.ids)} tokens. The first one, {code_span(goal.token)}, is the one that "
+            "every page is about."
+        )
+    return ""
+
+
+def token_chips(tokens: tuple[str, ...], used: int | None = None) -> str:
+    """Tokens as separate chips, spaces shown as ·; the used one is outlined. Escaped HTML."""
+    chips = []
+    for i, token in enumerate(tokens):
+        outline = "2px solid #d9622b" if i == used else "1px solid rgba(128,128,128,.45)"
+        style = (
+            f"display:inline-block;margin:0 3px 4px 0;padding:0 5px;border:{outline};"
+            "border-radius:5px;font:13px/20px ui-monospace,monospace;white-space:pre;"
+            "background:rgba(128,128,128,.12)"
+        )
+        chips.append(f'<span style="{style}">{html.escape(visible(token))}</span>')
+    count = "1 token" if len(tokens) == 1 else f"{len(tokens)} tokens"
+    chips.append(f'<span style="font-size:12px;opacity:.75">{count}</span>')
+    return f'<div style="max-height:136px;overflow-y:auto">{"".join(chips)}</div>'

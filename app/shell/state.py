@@ -1,0 +1,155 @@
+"""What the user asks, shared by every page and kept in the URL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+import core
+from app.shell.examples import EXAMPLES
+from app.shell.ledger import Entry
+from app.shell.models import CARDS, OTHER, default_model, load
+from app.shell.settings import PROMPT_CHARACTERS, PROMPT_TOKENS, TARGET_CHARACTERS
+from app.shell.subjects import subject_of
+from app.words import plain
+from core.gradients.segments import find_subject
+
+# Widget keys. Prompt and target are bound to the URL by their key; a picker would write its label
+# there, which says whether a model is downloaded, so that the model's name is put there by hand.
+MODEL, OTHER_MODEL, PROMPT, TARGET = "model_choice", "other_model", "prompt", "target"
+SUBJECT, PROPOSED = "subject", "proposed_subject"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A model, a prompt and a target that have passed every check."""
+
+    model_name: str
+    prompt: str
+    target: str
+    subject: str | None = None  # None where the field's text is not in the prompt
+    entries: tuple[Entry, ...] = ()  # the active edits
+
+    @property
+    def edits(self) -> tuple[core.Edit, ...]:
+        return tuple(entry.edit for entry in self.entries)
+
+    @property
+    def edit_ids(self) -> tuple[str, ...]:
+        """What caches know the edits by."""
+        return tuple(entry.id for entry in self.entries)
+
+    @property
+    def model(self) -> core.LanguageModel:
+        return load(self.model_name)
+
+
+def set_defaults() -> None:
+    """On a first visit without a link: the default model and the paper's first example.
+
+    They stand in the URL as well, so that a copied link names everything and opens the same view
+    on a machine with another default.
+    """
+    defaults = {PROMPT: EXAMPLES[0].prompt, TARGET: EXAMPLES[0].target}
+    for key, default in defaults.items():
+        if key not in st.session_state and key not in st.query_params:
+            st.session_state[key] = st.query_params[key] = default
+    if MODEL not in st.session_state:
+        name = st.query_params.get("model") or default_model()
+        st.session_state[MODEL] = name if name in CARDS else OTHER
+        if name not in CARDS:
+            st.session_state[OTHER_MODEL] = name
+
+
+def use_example(index: int) -> None:
+    """Put an example into the prompt and target fields; for callbacks."""
+    st.session_state[PROMPT] = EXAMPLES[index].prompt
+    st.session_state[TARGET] = EXAMPLES[index].target
+
+
+def use_model(name: str) -> None:
+    """Choose a model; for callbacks."""
+    st.session_state[MODEL] = name
+
+
+def chosen_model() -> str:
+    """The name or path of the chosen model; empty while the text field for others is."""
+    choice = st.session_state.get(MODEL)
+    if choice == OTHER:
+        return (st.session_state.get(OTHER_MODEL) or "").strip()
+    return choice or ""
+
+
+def propose_subject(prompt: str) -> None:
+    """Put a subject into its field, unless the user has written one."""
+    proposal = subject_of(prompt)
+    current = st.session_state.get(SUBJECT)
+    untouched = current is None and SUBJECT not in st.query_params
+    if untouched or current == st.session_state.get(PROPOSED) or (current == "" and proposal):
+        st.session_state[SUBJECT] = proposal
+    st.session_state[PROPOSED] = proposal
+
+
+def use_proposed_subject() -> None:
+    """For callbacks."""
+    st.session_state[SUBJECT] = st.session_state[PROPOSED]
+
+
+def subject_problem(prompt: str, subject: str) -> str:
+    """What is wrong with a subject, as a sentence; empty if nothing is."""
+    try:
+        find_subject(prompt, subject)
+    except core.PromptError as error:
+        return str(error)
+    return ""
+
+
+def prompt_problem(model: core.LanguageModel, prompt: str) -> str:
+    """What is wrong with a prompt, as a sentence; empty if nothing is."""
+    if len(prompt) > PROMPT_CHARACTERS:
+        return (
+            f"The prompt has {len(prompt):,} characters; the limit is {PROMPT_CHARACTERS:,}. "
+            "Shorten it: a sentence or two is best."
+        )
+    try:
+        length = len(model.encode(prompt))
+    except core.PromptError as error:
+        return str(error)
+    if length > PROMPT_TOKENS:
+        return (
+            f"The prompt is {length} tokens long; the pages show at most {PROMPT_TOKENS}. "
+            "Shorten it: a sentence or two is best."
+        )
+    return ""
+
+
+def target_problem(model: core.LanguageModel, prompt: str, target: str) -> str:
+    """What is wrong with a target, as a sentence; empty if nothing is."""
+    if len(target) > TARGET_CHARACTERS:
+        return (
+            f"The target has {len(target):,} characters; the limit is {TARGET_CHARACTERS}. "
+            "One word is best: only its first token is used."
+        )
+    try:
+        model.target(prompt, target)
+    except core.PromptError as error:
+        return str(error)
+    return ""
+
+
+def require_request() -> Request:
+    """The checked request; where something is missing, says what and ends the page's run."""
+    request = st.session_state.get("request")
+    if request is None:
+        problem = st.session_state.get("problem", "Choose a model, a prompt and a target.")
+        st.info(f"Nothing to show yet. {plain(problem)}")
+        st.stop()
+    return request
+
+
+def require_model() -> None:
+    """Where the chosen model cannot be used, says so and ends the page's run."""
+    if not st.session_state.get("model_is_loaded"):
+        st.info(f"Nothing to show yet. {plain(st.session_state.get('problem', ''))}")
+        st.stop()

@@ -1,0 +1,147 @@
+"""MEMIT: many facts at once, spread over several layers' FF2 (Meng et al. 2023).
+
+For each fact the shift of the residual stream after the last edited layer is searched. Then layer
+by layer, on the partly edited model, each layer takes its share of what is still missing:
+(lambda C + K K^T) X = K and W <- W + X R^T, with a column a fact in K (d_mlp, fact) and R
+(d_model, fact). The rank is at most the number of facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from core.editing.hyperparameters import check_layers, check_number, known_settings, relative_layer
+from core.editing.rome import GENERAL, check_search
+from core.editing.second_moments import second_moments
+from core.editing.subject_edits import (
+    Search,
+    Templates,
+    balanced,
+    find_shift,
+    observe,
+    templates_of,
+)
+from core.errors import EditError
+from core.model.edits import Change, Edit, Fact, changed, turn
+from core.model.language_model import LanguageModel
+
+DEPTHS = (0.27, 0.36)  # GPT-2 XL's layers 13 to 17 of 48
+MAX_FACTS = 1000
+PUBLISHED = {
+    "gpt2-xl": {"layers": tuple(range(13, 18)), "weight": 20_000 / 6400, "clamp": 0.75},
+    "meta-llama/Llama-2-7b-hf": {
+        "layers": tuple(range(4, 9)),
+        "weight": 15_000 / 11_008,
+        "clamp": 4.0,
+        "steps": 25,
+        "decay": 1e-3,
+    },
+}
+# One layer is best where every fact is looked up in the first.
+_SMALL = {
+    "layers": (0,),
+    "weight": 0.1,
+    "steps": 40,
+    "lr": 0.2,
+    "kl": 0.0,
+    "decay": 0.0,
+    "clamp": 2.0,
+    "contexts": 4,
+}
+MEASURED = {"tiny-gpt2": _SMALL, "tiny-llama2": _SMALL}
+
+
+def defaults(model: LanguageModel) -> dict[str, object]:
+    """`weight` is lambda / d_mlp, so that it means the same for models of any width."""
+    first, last = (relative_layer(model, depth) for depth in DEPTHS)
+    search = {name: value for name, value in GENERAL.items() if name != "in_place"}
+    general = {"layers": tuple(range(first, last + 1)), "weight": 1.0} | search
+    return general | known_settings(model, PUBLISHED | MEASURED)
+
+
+def memit(
+    model: LanguageModel,
+    facts: Sequence[Fact],
+    *,
+    edits: Sequence[Edit],
+    on_step: Callable[[int, int], None],
+    layers: Sequence[int],
+    weight: float,
+    contexts: int,
+    text_file: str | Path | None,
+    **search: float,
+) -> tuple[tuple[Change, ...], dict[str, object]]:
+    """A change of rank <= len(facts) for each layer; lambda = weight d_mlp.
+
+    Steps are reported for the second moments first (tokens), where they are missing, then for the
+    search of the facts' values. Raises EditError for more than MAX_FACTS facts.
+    """
+    layers = tuple(sorted(layers))
+    check_layers(model, layers)
+    check_search(search, contexts)
+    check_number("weight", weight, 1e-6, 1e6)
+    if len(facts) > MAX_FACTS:
+        raise EditError(f"{len(facts)} facts are too many at once; edit at most {MAX_FACTS}.")
+    templates = [templates_of(model, fact, contexts) for fact in facts]
+    moments = second_moments(model, layers, text_file=text_file, on_step=on_step)
+    done, total = iter(range(1, len(facts) * search["steps"] + 1)), len(facts) * search["steps"]
+    goals = [
+        residual_goal(
+            model, group, layers[-1], Search(**search), edits, lambda: on_step(next(done), total)
+        )
+        for group in templates
+    ]
+    changes: list[Change] = []
+    for i, layer in enumerate(layers):
+        share = 1 / (len(layers) - i)
+        keys, missing = state_of(model, templates, goals, layer, layers[-1], edits, changes)
+        changes.append(
+            layer_change(layer, keys, share * missing, weight * model.d_mlp * moments[layer])
+        )
+    used = {"layers": layers, "weight": weight, "contexts": contexts}
+    return tuple(changes), used | {"text_file": text_file and str(text_file)} | search
+
+
+def residual_goal(
+    model: LanguageModel,
+    templates: Templates,
+    layer: int,
+    search: Search,
+    edits: Sequence[Edit],
+    on_step: Callable[[], None],
+) -> Tensor:
+    """The residual stream after `layer` that makes the model say the target: (d_model,)."""
+    with turn(model, edits, gradients=False):
+        value = observe(model, templates, "block", layer)[1][0]
+    shift = find_shift(
+        model, templates, "block", layer, value, search, edits=edits, on_step=on_step
+    )
+    return value + shift
+
+
+def state_of(
+    model: LanguageModel,
+    templates: Sequence[Templates],
+    goals: Sequence[Tensor],
+    layer: int,
+    last: int,
+    edits: Sequence[Edit],
+    changes: Sequence[Change],
+) -> tuple[Tensor, Tensor]:
+    """Keys (d_mlp, fact) of a layer and what is missing after the last (d_model, fact), float64."""
+    keys, missing = [], []
+    for group, goal in zip(templates, goals, strict=True):
+        with turn(model, edits, gradients=False), changed(model, changes):
+            keys.append(balanced(observe(model, group, "ff2", layer)[0]))
+            missing.append(goal - observe(model, group, "block", last)[1][0].to(goal.device))
+    return torch.stack(keys, 1).double().cpu(), torch.stack(missing, 1).double().cpu()
+
+
+def layer_change(layer: int, keys: Tensor, residual: Tensor, penalty: Tensor) -> Change:
+    """Solve (penalty + K K^T) X = K; the change is X R^T."""
+    solution = torch.linalg.solve(penalty + keys @ keys.mT, keys)
+    return Change("ff2", layer, u=solution.float(), v=residual.float())

@@ -1,0 +1,165 @@
+"""Editing: one fact, one method, one Edit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from core.editing import fine_tuning, forward_shift, memit, rome
+from core.errors import EditError, PromptError
+from core.model.edits import Change, Edit, Fact, check_fits, fingerprint
+from core.model.language_model import LanguageModel
+from core.model.tokens import check_text
+
+Run = Callable[..., tuple[tuple[Change, ...], dict[str, object]]]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to edit. `defaults(model)` gives all its hyperparameters, by name."""
+
+    title: str
+    description: str
+    needs_subject: bool
+    defaults: Callable[[LanguageModel], dict[str, object]]
+    run: Run
+
+
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {
+        "forward-shift": Method(
+            "Forward pass shift",
+            "Adds the target's embedding to one FF2, after one forward pass; no gradient.",
+            False,
+            forward_shift.defaults,
+            forward_shift.forward_shift,
+        ),
+        "sgd": Method(
+            "One gradient step",
+            "One step of gradient descent on MLP matrices: the step that the pictures show.",
+            False,
+            fine_tuning.sgd_defaults,
+            fine_tuning.sgd,
+        ),
+        "adam": Method(
+            "Fine-tuning",
+            "Several steps of Adam on one matrix, until the target is learned.",
+            False,
+            fine_tuning.adam_defaults,
+            fine_tuning.adam,
+        ),
+        "rome": Method(
+            "ROME",
+            "Writes one fact into one FF2 at the subject's last token; other keys move least.",
+            True,
+            rome.defaults,
+            rome.rome,
+        ),
+        "memit": Method(
+            "MEMIT",
+            "Spreads one or many facts over several layers' FF2.",
+            True,
+            memit.defaults,
+            memit.memit,
+        ),
+    }
+)
+
+
+def edit(
+    model: LanguageModel,
+    prompt: str,
+    target: str,
+    *,
+    method: str,
+    subject: str | None = None,
+    edits: Sequence[Edit] = (),
+    on_step: Callable[[int, int], None] | None = None,
+    **hyperparameters: object,
+) -> Edit:
+    """An edit after which the model says `target` after `prompt`; the model stays as it is.
+
+    `method` is one of METHODS; hyperparameters that are not given have its defaults for this
+    model. `edits` are active while the edit is computed, so that it fits on top of them.
+    `on_step(done, total)` may raise Cancelled. Raises EditError for a method, hyperparameter or
+    edit that does not fit, PromptError for the text, and ModelError.
+    """
+    facts = [(prompt, subject, target)]
+    return edit_many(model, facts, method=method, edits=edits, on_step=on_step, **hyperparameters)
+
+
+def edit_many(
+    model: LanguageModel,
+    facts: Sequence[tuple[str, str | None, str]],
+    *,
+    method: str = "memit",
+    edits: Sequence[Edit] = (),
+    on_step: Callable[[int, int], None] | None = None,
+    **hyperparameters: object,
+) -> Edit:
+    """One edit for several facts, each (prompt, subject, target); otherwise like `edit`."""
+    chosen = method_of(method)
+    settings = chosen.defaults(model) | check_names(method, chosen, model, hyperparameters)
+    asked = tuple(Fact(*fact) for fact in facts)
+    check_facts(model, asked, method, chosen)
+    check_fits(model, edits)
+    start = time.perf_counter()
+    changes, used = chosen.run(
+        model, asked, edits=edits, on_step=on_step or (lambda done, total: None), **settings
+    )
+    return Edit(
+        name=name_of(asked),
+        changes=changes,
+        method=method,
+        hyperparameters=MappingProxyType(used),
+        facts=asked,
+        model_name=model.name,
+        model_fingerprint=fingerprint(model),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def method_of(name: str) -> Method:
+    if name not in METHODS:
+        raise EditError(f"There is no method {name!r}. Choose one of: {', '.join(METHODS)}.")
+    return METHODS[name]
+
+
+def check_names(
+    method: str, chosen: Method, model: LanguageModel, hyperparameters: Mapping[str, object]
+) -> Mapping[str, object]:
+    known = chosen.defaults(model)
+    for name in hyperparameters:
+        if name not in known:
+            raise EditError(f"{method} has no hyperparameter {name!r}. It has: {', '.join(known)}.")
+    return hyperparameters
+
+
+def check_facts(model: LanguageModel, facts: Sequence[Fact], method: str, chosen: Method) -> None:
+    """Refuse facts that the method cannot learn, before anything is computed."""
+    if not facts:
+        raise EditError("There is no fact to edit. Give at least one prompt with its target.")
+    if len(facts) > 1 and method != "memit":
+        raise EditError(
+            f"{method} edits one fact at a time, not {len(facts)}. Choose memit, or make one edit "
+            "after the other."
+        )
+    for fact in facts:
+        model.encode(fact.prompt)
+        check_text(fact.target, "target")
+        if fact.subject is None and chosen.needs_subject:
+            raise PromptError(
+                f"{chosen.title} needs the subject of the prompt. Copy it from there: in "
+                "'Obama grew up in' it is 'Obama'."
+            )
+        if fact.subject is not None and (not fact.subject or fact.subject not in fact.prompt):
+            raise PromptError(
+                f"The subject {fact.subject!r} is not in the prompt. Copy it from there."
+            )
+
+
+def name_of(facts: Sequence[Fact]) -> str:
+    first = f"{facts[0].prompt.strip()} → {facts[0].target.strip()}"
+    return first if len(facts) == 1 else f"{first} and {len(facts) - 1} more"

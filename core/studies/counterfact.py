@@ -1,0 +1,195 @@
+"""CounterFact records from a file: facts to rewrite, each with a prompt, a subject and two targets.
+
+Reads the original schema (Meng et al. 2022), EasyEdit's flat one and the project's own
+`data/mini_counterfact.json`, as a JSON list or as JSONL, one record at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import ijson
+
+from core.errors import PromptError
+from core.gradients.segments import find_subject
+
+MINI_COUNTERFACT = Path(__file__).resolve().parents[2] / "data" / "mini_counterfact.json"
+LONGEST_TEXT = 2000  # characters of a prompt, subject or target
+
+
+@dataclass(frozen=True)
+class Record:
+    """One fact and its rewrite. `target_true` is what is right, `target_new` what to learn."""
+
+    case_id: int | str
+    prompt: str  # the subject filled in
+    subject: str
+    target_new: str
+    target_true: str
+    paraphrases: tuple[str, ...] = ()
+    neighbours: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Records:
+    """The good records of a file in their order, and (index, reason) of each that was skipped."""
+
+    name: str
+    records: tuple[Record, ...]
+    skipped: tuple[tuple[int, str], ...] = ()
+    digest: str = field(default="", repr=False)  # of the records, whatever file they stood in
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.records)
+
+    def __getitem__(self, index: int) -> Record:
+        return self.records[index]
+
+
+def load_counterfact(source: str | Path | BinaryIO, *, name: str | None = None) -> Records:
+    """Read a CounterFact file, a path or an open binary file.
+
+    A bad record is skipped, and `skipped` says which and why; where a JSON list itself is broken,
+    the records before the break are kept. Raises PromptError for a file that is not there or
+    holds no record at all.
+    """
+    good: list[Record] = []
+    skipped: list[tuple[int, str]] = []
+    digest = hashlib.sha256()
+    with opened(source) as file:
+        for index, item in enumerate(read_items(file)):
+            try:
+                record = parse_record(item, index)
+            except PromptError as error:
+                skipped.append((index, str(error)))
+            else:
+                good.append(record)
+                digest.update(repr(record).encode())
+    title = name or Path(str(getattr(source, "name", source))).name
+    if not good:
+        reason = f" The first problem: {skipped[0][1]}" if skipped else ""
+        raise PromptError(
+            f"{title} holds no CounterFact record.{reason} Choose a JSON or JSONL file in "
+            "CounterFact's or EasyEdit's form."
+        )
+    return Records(title, tuple(good), tuple(skipped), digest.hexdigest())
+
+
+@contextmanager
+def opened(source: str | Path | BinaryIO) -> Iterator[BinaryIO]:
+    if not isinstance(source, str | Path):
+        source.seek(0)
+        yield source
+        return
+    try:
+        file = open(source, "rb")  # noqa: SIM115 - closed below
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise PromptError(f"The file {str(source)!r} cannot be read: {reason}.") from None
+    with file:
+        yield file
+
+
+def read_items(file: BinaryIO) -> Iterator[object]:
+    """The items of a JSON list, or of JSONL; an item that is no JSON comes as its ValueError."""
+    start = file.tell()
+    head = file.read(4096)
+    while head and not head.strip(b"\xef\xbb\xbf \t\r\n"):
+        start, head = file.tell(), file.read(4096)
+    as_list = head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+    file.seek(start + 3 if head.startswith(b"\xef\xbb\xbf") else start)
+    if not as_list:
+        yield from map(json_line, filter(bytes.strip, file))
+        return
+    try:
+        yield from ijson.items(file, "item")
+    except (ijson.JSONError, UnicodeDecodeError):
+        yield ValueError("the JSON is broken here; what follows was not read")
+
+
+def json_line(line: bytes) -> object:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return ValueError("this line is not JSON")
+
+
+def parse_record(item: object, index: int) -> Record:
+    """A record of either schema; raises PromptError with the reason if it cannot be used."""
+    if isinstance(item, ValueError):
+        raise PromptError(f"{item}.")
+    if not isinstance(item, dict):
+        raise PromptError(f"it is a {type(item).__name__}, not an object with fields.")
+    rewrite = item.get("requested_rewrite")
+    record = parse_flat(item, index) if rewrite is None else parse_original(item, rewrite, index)
+    find_subject(record.prompt, record.subject)
+    return record
+
+
+def parse_original(item: dict, rewrite: object, index: int) -> Record:
+    """CounterFact's own schema, with the prompt as a template and targets as {"str": …}."""
+    if not isinstance(rewrite, dict):
+        raise PromptError("its requested_rewrite is not an object.")
+    subject, template = text_of(rewrite, "subject"), text_of(rewrite, "prompt")
+    if template.count("{}") != 1:
+        raise PromptError("its prompt does not have one {} for the subject.")
+    return Record(
+        case_id=case_id_of(item, index),
+        prompt=template.replace("{}", subject),
+        subject=subject,
+        target_new=target_of(rewrite, "target_new"),
+        target_true=target_of(rewrite, "target_true"),
+        paraphrases=texts_of(item, "paraphrase_prompts"),
+        neighbours=texts_of(item, "neighborhood_prompts"),
+    )
+
+
+def parse_flat(item: dict, index: int) -> Record:
+    """EasyEdit's schema: flat strings, the subject filled into the prompt."""
+    return Record(
+        case_id=case_id_of(item, index),
+        prompt=text_of(item, "prompt"),
+        subject=text_of(item, "subject"),
+        target_new=text_of(item, "target_new"),
+        target_true=text_of(item, "ground_truth"),
+        paraphrases=texts_of(item, "rephrase_prompt"),
+        neighbours=texts_of(item, "locality_prompt"),
+    )
+
+
+def text_of(item: dict, name: str) -> str:
+    value = item.get(name)
+    if not isinstance(value, str) or not value.strip():
+        found = "missing" if value is None else "not a text" if value != "" else "empty"
+        raise PromptError(f"its {name} is {found}.")
+    if len(value) > LONGEST_TEXT:
+        raise PromptError(f"its {name} has {len(value):,} characters; at most {LONGEST_TEXT:,}.")
+    return value
+
+
+def target_of(rewrite: dict, name: str) -> str:
+    target = rewrite.get(name)
+    if not isinstance(target, dict):
+        raise PromptError(f"its {name} is not an object with a str.")
+    return text_of({name: target.get("str")}, name)
+
+
+def texts_of(item: dict, name: str) -> tuple[str, ...]:
+    """The texts of an optional field, one or a list of them; what is no text is left out."""
+    value = item.get(name)
+    values = value if isinstance(value, list) else [value]
+    return tuple(v for v in values if isinstance(v, str) and v.strip())
+
+
+def case_id_of(item: dict, index: int) -> int | str:
+    value = item.get("case_id", index)
+    return value if isinstance(value, int | str) else index

@@ -1,0 +1,325 @@
+"""What a study has found, as tables, and how it is kept on disk.
+
+On disk a study is a JSON header and two parquet files, named in it: the running means and the
+exceptions. The header is replaced last and at once, so that a kill leaves a whole study.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import platform
+import zipfile
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import transformers
+
+from core.errors import PromptError
+from core.gradients.segments import SEGMENTS
+from core.studies.tally import Tally
+
+FORMAT = 1
+HEADER = "study.json"
+GROUPS = ("correctly", "wrongly")  # how the model answered before any change
+ALL = "all"
+EXCEPTION_COLUMNS = ["case_id", "prompt", "layer", "matrix", "rank", "prompt_length"]
+LARGEST_FILE = 64 * 2**20  # bytes of a study that is read back
+
+
+def versions() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a study is of, and how far it is. `seconds` is the time spent on it."""
+
+    model: str
+    fingerprint: str
+    n_layers: int
+    vocabulary_size: int
+    modules: tuple[str, ...]
+    mlp_matrices: tuple[str, ...]
+    records: str  # the file's name
+    digest: str  # of the drawn records
+    limit: int
+    seed: int
+    batch_size: int
+    total: int  # records drawn
+    done: int = 0  # records read so far, skipped ones too
+    counted: int = 0
+    correct: int = 0  # records that the model answered correctly
+    skipped: tuple[tuple[str, str], ...] = ()  # (case_id, reason)
+    seconds: float = 0.0
+    format: int = FORMAT
+    versions: dict[str, str] = field(default_factory=versions)
+
+    @property
+    def finished(self) -> bool:
+        return self.done == self.total
+
+    def same_study(self, other: Header) -> bool:
+        names = ("fingerprint", "digest", "seed", "limit", "total", "n_layers", "format")
+        return all(getattr(self, name) == getattr(other, name) for name in names)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """A Tally of each quantity, grouped by whether the model answered correctly."""
+
+    tallies: dict[str, Tally]
+
+    @classmethod
+    def empty(cls, header: Header) -> Sums:
+        layers, places = header.n_layers, len(SEGMENTS)
+        shapes = {
+            "norm": (len(header.modules), layers, places),
+            "input_norm": (len(header.modules), layers, places),
+            "target_rank": (2, layers, places),  # x of FF1, delta of FF2
+            "answer_rank": (2, layers, places),
+            "rank_is_full": (len(header.mlp_matrices), layers),
+            "gradient_rank": (len(header.mlp_matrices), layers),
+            "cosine": (layers, layers),
+        }
+        return cls({name: Tally(len(GROUPS), shape) for name, shape in shapes.items()})
+
+    def add(self, record: dict[str, object]) -> None:
+        """Count one record: "correct" and an array for each quantity."""
+        group = 0 if record["correct"] else 1
+        for name, tally in self.tallies.items():
+            tally.add(group, record[name])
+
+    def as_table(self) -> pd.DataFrame:
+        """All running values as rows, in an order that `from_table` knows."""
+        parts = [
+            pd.DataFrame(
+                {"quantity": name, "n": t.n.ravel(), "mean": t.mean.ravel(), "m2": t.m2.ravel()}
+            )
+            for name, t in self.tallies.items()
+        ]
+        return pd.concat(parts, ignore_index=True)
+
+    @classmethod
+    def from_table(cls, table: pd.DataFrame, header: Header) -> Sums:
+        sums = cls.empty(header)
+        for name, tally in sums.tallies.items():
+            rows = table[table["quantity"] == name]
+            for column in ("n", "mean", "m2"):
+                values = rows[column].to_numpy(getattr(tally, column).dtype)
+                getattr(tally, column)[:] = values.reshape(tally.n.shape)
+        return sums
+
+
+@dataclass(frozen=True)
+class Study:
+    """The result of core.study; its tables are tidy, with `answered` in all, correctly, wrongly.
+
+    Means are over prompts: a prompt's tokens of one segment are averaged first, and `n` counts the
+    prompts that have the segment. Columns ending in _error are standard errors of the mean.
+    """
+
+    header: Header
+    sums: Sums
+    exception_rows: tuple[tuple, ...]
+
+    @property
+    def norms(self) -> pd.DataFrame:
+        """Norms of delta (norm) and x (input_norm): answered, module, layer, segment, n, norm,
+        norm_error, input_norm, input_norm_error (L2; Figures 5, 16, 17)."""
+        axes = {"module": self.header.modules, "layer": self.layers, "segment": SEGMENTS}
+        return self.table(axes, ("norm", "input_norm"))
+
+    @property
+    def token_ranks(self) -> pd.DataFrame:
+        """Lens ranks of target and answer (0 is best) in x of FF1 and delta of FF2: answered,
+        matrix, layer, segment, n, target_rank, target_rank_error, answer_rank, answer_rank_error
+        (Figures 6, 18-21). A delta of zero has no ranks."""
+        axes = {"matrix": ("ff1", "ff2"), "layer": self.layers, "segment": SEGMENTS}
+        return self.table(axes, ("target_rank", "answer_rank"))
+
+    @property
+    def gradient_ranks(self) -> pd.DataFrame:
+        """answered, matrix, layer, n, rank_is_full (share of prompts whose gradient has as many
+        independent directions as the prompt has tokens), gradient_rank (mean), and their errors
+        (Figure 3)."""
+        axes = {"matrix": self.header.mlp_matrices, "layer": self.layers}
+        return self.table(axes, ("rank_is_full", "gradient_rank"))
+
+    @property
+    def cosines(self) -> pd.DataFrame:
+        """Cosine of FF2's VJPs at the last token between layers: answered, layer, other_layer, n,
+        cosine, cosine_error (Figure 23)."""
+        return self.table({"layer": self.layers, "other_layer": self.layers}, ("cosine",))
+
+    @property
+    def exceptions(self) -> pd.DataFrame:
+        """Every gradient whose rank is not the prompt's length (not 1, in the last layer):
+        case_id, prompt, layer, matrix, rank, prompt_length."""
+        table = pd.DataFrame(list(self.exception_rows), columns=EXCEPTION_COLUMNS)
+        table["matrix"] = [self.header.mlp_matrices[i] for i in table["matrix"]]
+        return table
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        return tuple(range(self.header.n_layers))
+
+    def table(self, axes: dict[str, tuple], quantities: tuple[str, ...]) -> pd.DataFrame:
+        """The tallies of some quantities with the same axes, for all prompts and by group."""
+        index = pd.MultiIndex.from_product([(ALL, *GROUPS), *axes.values()])
+        result = index.to_frame(index=False, name=["answered", *axes])
+        for i, name in enumerate(quantities):
+            tally = self.sums.tallies[name]
+            pair = (tally.merged(), tally)
+            if i == 0:
+                result["n"] = np.concatenate([t.n for t in pair]).ravel()
+            result[name] = np.concatenate([t.means() for t in pair]).ravel()
+            result[f"{name}_error"] = np.concatenate([t.errors() for t in pair]).ravel()
+        return result
+
+    def save(self, folder: str | Path) -> None:
+        """Write the study into a folder, in place of an earlier state of itself."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        files = self.files()
+        *tables, _ = files
+        for name, content in files.items():
+            fresh = folder / f"{name}.new"
+            fresh.write_bytes(content)
+            os.replace(fresh, folder / name)
+        for old in folder.glob("*.parquet"):
+            if old.name not in tables:
+                old.unlink()
+
+    def as_zip(self) -> bytes:
+        """The same files in one zip archive, to download and to send."""
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in self.files().items():
+                archive.writestr(name, content)
+        return buffer.getvalue()
+
+    def files(self) -> dict[str, bytes]:
+        """File name -> content; the header comes last."""
+        tables = {
+            f"sums-{self.header.done:06d}.parquet": self.sums.as_table(),
+            f"exceptions-{self.header.done:06d}.parquet": pd.DataFrame(
+                list(self.exception_rows), columns=EXCEPTION_COLUMNS
+            ).astype({"case_id": "str", "prompt": "str"}),
+        }
+        header = asdict(self.header) | {"files": list(tables)}
+        parquet = {name: table.to_parquet(index=False) for name, table in tables.items()}
+        return parquet | {HEADER: json.dumps(header, indent=1).encode()}
+
+    @classmethod
+    def load(cls, source: str | Path | bytes) -> Study:
+        """Read a study from its folder, its zip file or the zip's bytes.
+
+        Raises PromptError for what is not a study of this version.
+        """
+        try:
+            read = reader(source)
+            described = json.loads(read(HEADER))
+            sums_name, exceptions_name = described.pop("files")
+            header = header_from(described)
+            sums = Sums.from_table(pd.read_parquet(io.BytesIO(read(sums_name))), header)
+            rows = pd.read_parquet(io.BytesIO(read(exceptions_name)))[EXCEPTION_COLUMNS]
+            check_exceptions(rows, header)
+        except Exception as error:  # a damaged archive fails in a dozen ways
+            raise PromptError(
+                "This is no study that the app can read: it is damaged, or of another version. "
+                "Choose the zip file that was downloaded from the page Many prompts."
+            ) from error
+        return cls(header, sums, tuple(rows.itertuples(index=False, name=None)))
+
+    @classmethod
+    def resume(cls, folder: Path, fresh: Study) -> Study:
+        """What the folder holds of the study that `fresh` begins; `fresh` for a new folder."""
+        if not (folder / HEADER).exists():
+            return fresh
+        saved = cls.load(folder)
+        if not saved.header.same_study(fresh.header):
+            raise PromptError(
+                f"The folder {folder.name!r} holds another study: {saved.header.model}, "
+                f"{saved.header.total} records of {saved.header.records}, seed "
+                f"{saved.header.seed}. Choose an empty folder."
+            )
+        return saved
+
+
+def reader(source: str | Path | bytes):
+    """A function that reads a file of a study by its name."""
+    if not isinstance(source, bytes) and Path(source).is_dir():
+        return lambda name: (Path(source) / Path(name).name).read_bytes()
+    archive = zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source)
+
+    def read(name: str) -> bytes:
+        if archive.getinfo(name).file_size > LARGEST_FILE:
+            raise ValueError(f"{name} is too large")
+        return archive.read(name)
+
+    return read
+
+
+def header_from(described: dict) -> Header:
+    """A header from its JSON, checked: lists become tuples again."""
+    if described.get("format") != FORMAT or set(described) != {f.name for f in fields(Header)}:
+        raise ValueError("unknown format")
+    tuples = {name: tuple(described[name]) for name in ("modules", "mlp_matrices")}
+    skipped = tuple((str(a), str(b)) for a, b in described["skipped"])
+    header = Header(**described | tuples | {"skipped": skipped})
+    kinds = {"str": str, "int": int, "float": float | int, "dict[str, str]": dict}
+    for spec in fields(Header):
+        kind = kinds.get(spec.type, tuple)
+        if not isinstance(getattr(header, spec.name), kind):
+            raise ValueError(f"{spec.name} is no {spec.type}")
+    names = (*header.modules, *header.mlp_matrices)
+    numbers = (header.n_layers, header.vocabulary_size, header.total, header.done, header.counted)
+    if not all(isinstance(v, int) and 0 <= v < 10**9 for v in numbers) or header.n_layers > 1000:
+        raise ValueError("numbers out of range")
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("a module has no name")
+    return header
+
+
+def check_exceptions(rows: pd.DataFrame, header: Header) -> None:
+    if not rows["matrix"].between(0, len(header.mlp_matrices) - 1).all():
+        raise ValueError("an exception of no matrix")
+
+
+def side_by_side(studies: list[Study], table: str) -> pd.DataFrame:
+    """One table of several studies, with columns that make models comparable (Figures 3, 18).
+
+    Adds study (the model's name, numbered where it comes twice), relative_layer (layer / (L - 1))
+    and, to token_ranks, relative_target_rank and relative_answer_rank (rank / (V - 1)).
+    """
+    parts = []
+    for name, study in zip(study_names(studies), studies, strict=True):
+        part = getattr(study, table)
+        part.insert(0, "study", name)
+        part["relative_layer"] = part["layer"] / max(1, study.header.n_layers - 1)
+        for word in ("target_rank", "answer_rank"):
+            if word in part:
+                part[f"relative_{word}"] = part[word] / (study.header.vocabulary_size - 1)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def study_names(studies: list[Study]) -> list[str]:
+    """A name for each study, all different."""
+    names: list[str] = []
+    for study in studies:
+        base, count = study.header.model, 2
+        name = base
+        while name in names:
+            name, count = f"{base} ({count})", count + 1
+        names.append(name)
+    return names

@@ -1,0 +1,606 @@
+"""Charts from hand-made tables: what the specification says, and that all of it can be read."""
+
+import json
+import math
+import re
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+
+import altair as alt
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.charts.curves import rank_by_layer, rank_by_length, token_rank_by_layer, well_apart
+from app.charts.palette import ACCENT, INK, LINES, PAPER, QUIET, RAMPS, Ramp, luminance, ramp, rgb
+from app.charts.token_table import CHARACTER_WIDTH, Quantity, domain_of_three, share, token_table
+
+VOCABULARY = 4096
+NASTY = "a.b[0]\"'<script>"
+AWKWARD = (NASTY, '\\"', "\\xf0", "\\u", "datum.value", "]}`")
+SIZES = [(4, 6), (60, 48)]  # tokens, layers
+CONFIG = Path(__file__).resolve().parents[3] / ".streamlit" / "config.toml"
+THEME = tomllib.loads(CONFIG.read_text(encoding="utf-8"))["theme"]
+PAGE = {dark: THEME["dark" if dark else "light"]["backgroundColor"] for dark in (False, True)}
+PANEL = {
+    dark: THEME["dark" if dark else "light"]["secondaryBackgroundColor"] for dark in (False, True)
+}
+TEXT_CONTRAST, LINE_CONTRAST = 4.5, 3.0  # WCAG AA
+NORM = Quantity("norm", "norm", "Signal, L2")
+
+
+@pytest.fixture(autouse=True)
+def any_number_of_rows():
+    """Streamlit sends tables apart from the chart, without Altair's limit of 5000 rows."""
+    with alt.data_transformers.enable("default", max_rows=None):
+        yield
+
+
+def lens(tokens=("Obama", " grew", " up", " in"), n_layers=6):
+    """A backward lens; only the last token has a signal in the last layer."""
+    rows = []
+    for layer in range(n_layers):
+        for position, token in enumerate(tokens):
+            zero = layer == n_layers - 1 and position < len(tokens) - 1
+            rows.append(
+                {
+                    "layer": layer,
+                    "position": position,
+                    "token": token,
+                    "norm": 0.0 if zero else 1.0 + layer + 10 * position,
+                    "word": f"w{layer}.{position}",
+                    "target_rank": None if zero else (position * 900 + layer) % VOCABULARY,
+                    "near_zero": zero,
+                }
+            )
+    return pd.DataFrame(rows).astype({"target_rank": "Int64"})
+
+
+def curve(n_tokens=4, n_layers=6, matrices=("ff1", "ff2")):
+    return pd.DataFrame(
+        {
+            "prompt_length": length,
+            "layer": layer,
+            "matrix": matrix,
+            "rank": 1 if layer == n_layers - 1 else length,
+        }
+        for length in range(1, n_tokens + 1)
+        for matrix in matrices
+        for layer in range(n_layers)
+    )
+
+
+def words(n_tokens):
+    """Prompt tokens, most of them more than once."""
+    return tuple((" the", " cat", " sat")[i % 3] for i in range(n_tokens))
+
+
+def table_chart(table=None, quantity=NORM, tooltips=None, *, dark=False, **keywords):
+    table = lens() if table is None else table
+    tooltips = tooltips or {"Token": table["token"]}
+    return token_table(table, "word", quantity, tooltips, dark=dark, blank="near_zero", **keywords)
+
+
+def marked_table(n_tokens, n_layers, dark):
+    table = lens(words(n_tokens), n_layers)
+    return table_chart(table, dark=dark, marked=table["norm"] == table["norm"].max())
+
+
+def rank_table(n_tokens, n_layers, dark):
+    table = lens(words(n_tokens), n_layers)
+    table["target_rank"] = table["target_rank"].fillna(0).astype("int64")
+    quantity = Quantity("target_rank", "rank", "Rank + 1", domain=(0, VOCABULARY - 1), log=True)
+    return table_chart(table, quantity, dark=dark)
+
+
+def length_chart(n_tokens, n_layers, dark):
+    return rank_by_length(curve(n_tokens, n_layers), list(range(n_layers)), dark=dark)
+
+
+def layer_chart(n_tokens, n_layers, dark):
+    ranks = curve(n_tokens, n_layers)
+    return rank_by_layer(ranks[ranks["prompt_length"] == n_tokens], dark=dark)
+
+
+def target_chart(n_tokens, n_layers, dark):
+    return token_rank_by_layer(lens(words(n_tokens), n_layers), VOCABULARY, dark=dark)
+
+
+BUILDERS = {  # with the titles of x and y
+    marked_table: ("Prompt token", "Layer"),
+    rank_table: ("Prompt token", "Layer"),
+    length_chart: ("Prompt length (tokens)", "Rank of the gradient"),
+    layer_chart: ("Layer", "Rank of the gradient"),
+    target_chart: ("Layer", "Rank of the target in δ"),
+}
+every_chart = pytest.mark.parametrize("build", BUILDERS, ids=lambda build: build.__name__)
+every_size = pytest.mark.parametrize("size", SIZES, ids=str)
+both_themes = pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+
+
+def units(spec, data=None):
+    """Every single-mark chart in a specification, with the data it draws."""
+    data = spec.get("data", data)
+    parts = spec.get("layer") or ([spec["spec"]] if "spec" in spec else [])
+    if not parts:
+        yield spec, data
+    for part in parts:
+        yield from units(part, data)
+
+
+def marks(chart, kind):
+    """The encodings and the rows of each layer with this kind of mark."""
+    spec = chart.to_dict()
+    return [
+        (unit["encoding"], spec["datasets"][data["name"]])
+        for unit, data in units(spec)
+        if unit["mark"]["type"] == kind
+    ]
+
+
+def cells(chart):
+    """Encoding and rows of a token table's coloured cells."""
+    return marks(chart, "rect")[0]
+
+
+def condition_of(channel):
+    """The first condition of an encoding, which Altair writes with or without a list."""
+    condition = channel["condition"]
+    return condition[0] if isinstance(condition, list) else condition
+
+
+def colour_field(encoding):
+    """The part of a conditional colour that holds the scale."""
+    return encoding["color"] if "scale" in encoding["color"] else condition_of(encoding["color"])
+
+
+def labels_of(encoding):
+    """The prompt tokens on a token table's axis."""
+    return json.loads(encoding["x"]["axis"]["labelExpr"].removesuffix("[datum.value]"))
+
+
+def contrast(one, other):
+    """WCAG's contrast ratio of two colours, from 1 to 21."""
+    lights = [luminance(rgb(c) if isinstance(c, str) else c) for c in (one, other)]
+    return (max(lights) + 0.05) / (min(lights) + 0.05)
+
+
+def title_in_the_browser(title):
+    """Vega-Lite writes a tooltip's title between quotes, and escapes quotes but no backslashes."""
+    return json.loads('"' + title.replace('"', '\\"') + '"')
+
+
+# All charts
+
+
+@every_chart
+@every_size
+@both_themes
+def test_the_specification_is_valid_and_has_no_nan(build, size, dark):
+    spec = build(*size, dark).to_dict(validate=True)
+    json.dumps(spec, allow_nan=False)
+    assert spec["$schema"].startswith("https://vega.github.io/schema/vega-lite/")
+
+
+@every_chart
+@every_size
+def test_axes_are_named(build, size):
+    titles = {"x": set(), "y": set()}
+    for unit, _ in units(build(*size, False).to_dict()):
+        for axis, seen in titles.items():
+            seen.add(unit["encoding"].get(axis, {}).get("title"))
+    assert tuple(seen - {None} for seen in titles.values()) == tuple({t} for t in BUILDERS[build])
+
+
+@every_chart
+@every_size
+def test_a_mark_says_its_values_when_hovered(build, size):
+    spec = build(*size, False).to_dict()
+    found = 0
+    for unit, data in units(spec):
+        for tip in unit["encoding"].get("tooltip", []):
+            assert all(tip["field"] in row for row in spec["datasets"][data["name"]])
+            assert tip.get("title", tip["field"])[0].isupper() or tip["title"] == "‖δ‖, L2"
+            found += 1
+    assert found
+
+
+@every_chart
+@both_themes
+def test_axis_text_is_ink_of_twelve_pixels_or_more(build, dark):
+    config = build(4, 6, dark).to_dict()["config"]
+    for part in ("axis", "legend", "header"):
+        assert config[part]["labelColor"] == config[part]["titleColor"] == INK[dark]
+        assert min(config[part]["labelFontSize"], config[part]["titleFontSize"]) >= 12
+
+
+@every_chart
+@both_themes
+def test_words_on_the_page_have_contrast(build, dark):
+    """Text that stands on the page rather than on a cell: labels, and the mark of an empty cell."""
+    spec = build(4, 6, dark).to_dict()
+    colours = set()
+    for unit, data in units(spec):
+        if unit["mark"]["type"] != "text":
+            continue
+        colour = unit["encoding"].get("color", {"value": unit["mark"].get("color")})
+        if colour.get("field") == "ink":
+            rows = spec["datasets"][data["name"]]
+            colours |= {row["ink"] for row in rows if row["hidden"]}
+        else:
+            colours |= set(colour["scale"]["range"] if "scale" in colour else [colour["value"]])
+    ratios = {colour: round(contrast(colour, PAGE[dark]), 2) for colour in colours}
+    assert {colour: ratio for colour, ratio in ratios.items() if ratio < TEXT_CONTRAST} == {}
+
+
+# Token tables
+
+
+@every_size
+def test_the_last_layer_is_on_top_and_tokens_go_from_left_to_right(size):
+    for encoding, _ in marks(marked_table(*size, False), "rect"):
+        assert encoding["y"]["field"] == "layer"
+        assert (encoding["y"]["type"], encoding["y"]["sort"]) == ("ordinal", "descending")
+        assert encoding["x"]["field"] == "position"
+        assert encoding["x"]["type"] == "ordinal"
+        assert "sort" not in encoding["x"]
+
+
+@every_size
+def test_each_cell_has_its_own_row_though_tokens_repeat(size):
+    n_tokens, n_layers = size
+    encoding, rows = cells(marked_table(*size, False))
+    places = {(row["layer"], row["position"]) for row in rows}
+    assert len(rows) == len(places) == n_tokens * n_layers
+    assert labels_of(encoding) == [token.replace(" ", "·") for token in words(n_tokens)]
+
+
+@both_themes
+def test_a_cell_holds_its_word_value_and_readable_ink(dark):
+    table = lens()
+    _, rows = cells(table_chart(table, dark=dark))
+    colours = ramp("norm", dark)
+    for row, (_, given_row) in zip(rows, table.iterrows(), strict=True):
+        if not given_row["near_zero"]:
+            assert row["text"] == given_row["word"]
+            assert row["value"] == given_row["norm"]
+            assert row["ink"] == colours.ink(given_row["norm"] / table["norm"].max())  # from 0
+
+
+@both_themes
+def test_near_zero_cells_are_transparent_with_a_dash(dark):
+    chart = table_chart(dark=dark)
+    encoding, rows = cells(chart)
+    empty = condition_of(encoding["color"])
+    assert empty == {"test": "datum.hidden", "value": "transparent"}
+    hidden = [(row["layer"], row["position"]) for row in rows if row["hidden"]]
+    assert hidden == [(5, 0), (5, 1), (5, 2)]
+    assert {row["text"] for row in rows if row["hidden"]} == {"–"}
+    assert "–" not in {row["text"] for row in rows if not row["hidden"]}
+
+
+@pytest.mark.parametrize("token", AWKWARD)
+def test_awkward_tokens_survive_in_labels_words_and_tooltips(token):
+    table = lens((token, "x", token, " in")).assign(word=token)
+    tooltips = {"Layer": table["layer"].astype(str), "Token": table["token"]}
+    encoding, rows = cells(table_chart(table, tooltips=tooltips))
+    assert labels_of(encoding) == [token, "x", token, "·in"]
+    assert {row["text"] for row in rows} == {token, "–"}
+    fields = [tip["field"] for tip in encoding["tooltip"]]
+    assert all(re.fullmatch(r"\w+", field) for field in fields)  # a dot would be a path
+    assert [row[fields[1]] for row in rows[:4]] == [token, "x", token, " in"]
+
+
+@pytest.mark.parametrize("token", AWKWARD)
+def test_awkward_tokens_survive_in_tooltip_titles(token):
+    """A title that breaks Vega's expression takes the whole picture with it."""
+    table = lens()
+    title = f"Rank of {token} (target)"
+    encoding, _ = cells(table_chart(table, tooltips={title: table["token"]}))
+    assert title_in_the_browser(encoding["tooltip"][0]["title"]) == title
+
+
+def test_tooltips_belong_to_their_cells_in_a_filtered_table():
+    table = lens()[lens()["layer"] > 2]
+    tips = table["layer"].astype(str) + "/" + table["position"].astype(str)
+    chart = table_chart(table, tooltips={"Place": tips}, marked=table["position"] == 1)
+    _, rows = cells(chart)
+    assert len(rows) == len(table)
+    for row in rows:
+        assert row["tip0"] == f"{row['layer']}/{row['position']}"
+        assert row["marked"] == (row["position"] == 1)
+
+
+def test_only_marked_cells_get_a_frame():
+    table = lens()
+    none = pd.Series(False, index=table.index)
+    assert len(marks(table_chart(table), "rect")) == 1
+    assert len(marks(table_chart(table, marked=none), "rect")) == 1
+    chart = table_chart(table, marked=table["word"] == "w2.1")
+    _, (_, rows), _ = marks(chart, "rect")
+    assert [(r["layer"], r["position"]) for r in rows if r["marked"]] == [(2, 1)]
+    framed = [unit for unit, _ in units(chart.to_dict()) if unit["mark"].get("filled") is False]
+    assert all(unit["transform"] == [{"filter": "datum.marked"}] for unit in framed)
+    assert [unit["mark"]["stroke"] for unit in framed] == [PAPER[False], ACCENT[False]]
+
+
+@both_themes
+def test_the_last_prompt_tokens_label_stands_out(dark):
+    encoding, _ = cells(table_chart(dark=dark))
+    colour = encoding["x"]["axis"]["labelColor"]
+    assert condition_of(colour) == {"test": "datum.value == 3", "value": ACCENT[dark]}
+    assert colour["value"] == INK[dark]
+
+
+@pytest.mark.parametrize("n_layers", [1, 6, 12, 13, 48, 96])
+def test_rows_are_at_least_twenty_pixels_high(n_layers):
+    assert table_chart(lens(n_layers=n_layers)).to_dict()["height"]["step"] >= 20
+
+
+@pytest.mark.parametrize("n_tokens", [1, 4, 8, 11, 60])
+@pytest.mark.parametrize(("least", "page"), [(66, 790), (110, 790), (50, 360)])
+def test_cells_share_the_page_until_they_would_be_too_narrow(n_tokens, least, page):
+    chart = table_chart(lens(words(n_tokens), 3), least_width=least, page_width=page)
+    width = chart.to_dict()["width"]["step"]
+    assert least <= width <= 150
+    assert width * n_tokens <= page or width == least
+    encoding, _ = cells(chart)
+    legend = colour_field(encoding)["legend"]
+    if width * n_tokens > page:  # it scrolls, and opens at its right end
+        assert encoding["y"]["axis"]["orient"] == "right"
+        assert 0 <= legend["legendX"] <= width * n_tokens - legend["gradientLength"]
+    else:
+        assert encoding["y"]["axis"]["orient"] == "left"
+        assert legend["orient"] == "bottom"
+
+
+@pytest.mark.parametrize("n_tokens", [2, 8, 60])
+def test_long_words_are_shortened_to_their_cells(n_tokens):
+    table = lens(("extraordinarily long token",) * n_tokens).assign(word="W" * 50)
+    chart = table_chart(table)
+    width = chart.to_dict()["width"]["step"]
+    encoding, rows = cells(chart)
+    for text in {row["text"] for row in rows} | set(labels_of(encoding)):
+        assert len(text) * CHARACTER_WIDTH <= width
+        assert text.endswith(("…", "–"))
+
+
+@pytest.mark.parametrize("quantity", RAMPS)
+@both_themes
+def test_the_colour_scale_is_the_ramp_over_the_columns_range(quantity, dark):
+    chart = table_chart(quantity=Quantity("norm", quantity, "Title"), dark=dark)
+    colour = colour_field(cells(chart)[0])
+    assert colour["title"] == "Title"
+    assert colour["scale"]["range"] == list(RAMPS[quantity][dark])
+    assert colour["scale"]["type"] == "linear"
+    assert colour["scale"]["domain"] == [0, 18, 36]  # norms 0 ... 1 + 5 + 30
+
+
+def test_ranks_have_a_logarithmic_scale_that_begins_at_one():
+    encoding, rows = cells(rank_table(4, 6, False))
+    scale = colour_field(encoding)["scale"]
+    assert scale["type"] == "log"
+    assert scale["domain"] == [1, 64, 4096]  # the geometric mean between
+    assert rows[0]["value"] == 1  # rank 0
+    assert rows[1]["value"] == 901
+
+
+def test_a_probability_has_the_same_scale_in_every_table():
+    table = lens().assign(norm=0.25)
+    quantity = Quantity("norm", "probability", "Probability", domain=(0.0, 1.0))
+    assert colour_field(cells(table_chart(table, quantity))[0])["scale"]["domain"] == [0, 0.5, 1]
+
+
+@given(st.floats(0, 1e6), st.floats(0, 1e6), st.booleans())
+def test_the_scales_middle_colour_is_the_ramps_middle(one, other, log):
+    low, high = sorted((one, other))
+    domain = domain_of_three(low, high, log)
+    assert domain[0] < domain[1] < domain[2]  # also for a constant column
+    if high > low + 0.01:
+        middle = domain[1] - 1 if log else domain[1]
+        assert share(low, low, high, log) == 0
+        assert share(high, low, high, log) == 1
+        assert share(middle, low, high, log) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_shares_by_hand():
+    assert share(3, 1, 5, log=False) == 0.5
+    assert share(9, 0, 99, log=True) == pytest.approx(0.5)  # 10 between 1 and 100
+    assert share(math.nan, 0, 1, log=False) == 0
+    assert share(7, 7, 7, log=False) == 0
+
+
+# Curves
+
+
+@pytest.mark.parametrize("chosen", [[0, 3, 5], [2], [0, 1, 2, 3, 4, 5]])
+@both_themes
+def test_rank_by_length_draws_the_chosen_layers(chosen, dark):
+    encoding, rows = marks(rank_by_length(curve(), chosen, dark=dark), "line")[0]
+    assert {row["layer"] for row in rows} == set(chosen)
+    assert len(rows) == 4 * 2 * len(chosen)
+    assert all(row["rank"] == (1 if row["layer"] == 5 else row["prompt_length"]) for row in rows)
+    names = ["5 (last)" if layer == 5 else str(layer) for layer in chosen]
+    scale = encoding["color"]["scale"]
+    assert scale["domain"] == names
+    assert [ACCENT[dark] == colour for colour in scale["range"]] == [c == 5 for c in chosen]
+    widths = encoding["strokeWidth"]["scale"]["range"]
+    assert widths == sorted(widths, reverse=True)
+    assert min(widths) >= 2
+    assert len(set(widths)) == len(chosen)  # lines on each other can all be seen
+
+
+def test_rank_by_length_has_the_diagonal_and_room_for_it():
+    encodings = [encoding for encoding, _ in marks(length_chart(60, 48, False), "line")]
+    assert [encoding["y"]["field"] for encoding in encodings] == ["rank", "most"]
+    assert {encoding["x"]["field"] for encoding in encodings} == {"prompt_length"}
+    assert encodings[0]["x"]["scale"]["domain"] == [1, 60]
+    assert encodings[0]["y"]["scale"]["domain"][0] == 0
+    assert encodings[0]["y"]["scale"]["domain"][1] >= 60
+
+
+@pytest.mark.parametrize("matrices", [("ff1", "ff2"), ("ff1", "gate", "ff2")])
+def test_rank_by_length_has_a_panel_a_matrix(matrices):
+    spec = rank_by_length(curve(matrices=matrices), [0, 5], dark=False).to_dict()
+    titles = {"ff1": "FF1", "gate": "FF1's gate", "ff2": "FF2"}
+    (rows,) = spec["datasets"].values()
+    assert {(row["matrix"], row["Matrix"]) for row in rows} == {(m, titles[m]) for m in matrices}
+    assert spec["facet"]["column"]["sort"] == list(titles.values())
+    assert spec["spec"]["width"] * len(matrices) <= 700
+
+
+@pytest.mark.parametrize("matrices", [("ff1", "ff2"), ("ff1", "gate", "ff2"), ("ff2",)])
+def test_rank_by_layer_has_a_line_a_matrix_and_a_rule_at_the_prompts_length(matrices):
+    ranks = curve(4, 6, matrices)
+    chart = rank_by_layer(ranks[ranks["prompt_length"] == 4], dark=True)
+    encoding, rows = marks(chart, "line")[0]
+    assert [row["rank"] for row in rows] == [4, 4, 4, 4, 4, 1] * len(matrices)
+    assert len(encoding["color"]["scale"]["domain"]) == len(matrices)
+    assert len(set(encoding["color"]["scale"]["range"])) == len(matrices)
+    assert {row["Matrix"] for row in rows} == set(encoding["color"]["scale"]["domain"])
+    assert [row["rank"] for row in marks(chart, "rule")[0][1]] == [4]
+    assert marks(chart, "text")[0][1][0]["text"].startswith("4 prompt tokens")
+
+
+def test_a_matrix_narrower_than_the_prompt_sets_the_limit():
+    ranks = curve(60, 6)
+    chart = rank_by_layer(ranks[ranks["prompt_length"] == 60], 32, dark=False)
+    assert [row["rank"] for row in marks(chart, "rule")[0][1]] == [32]
+    assert marks(chart, "text")[0][1][0]["text"].startswith("32 rows or columns")
+    rows = marks(rank_by_length(ranks, [0], 32, dark=False), "line")[1][1]
+    assert max(row["most"] for row in rows) == 32
+
+
+def test_every_line_stands_apart_from_the_diagonal():
+    for dark in (False, True):
+        assert INK[dark] not in LINES[dark]
+
+
+def test_one_prompt_token_is_singular():
+    assert marks(layer_chart(1, 6, False), "text")[0][1][0]["text"].startswith("1 prompt token:")
+
+
+@every_size
+@both_themes
+def test_target_ranks_run_from_most_probable_on_top_without_near_zero_cells(size, dark):
+    n_tokens, n_layers = size
+    encoding, rows = marks(target_chart(*size, dark), "line")[0]
+    assert encoding["y"]["scale"] == {
+        "domain": [0, VOCABULARY - 1],
+        "reverse": True,
+        "nice": False,
+    }
+    assert len(rows) == n_tokens * (n_layers - 1) + 1
+    for row in rows:
+        assert row["rank"] == (row["position"] * 900 + row["layer"]) % VOCABULARY
+    values = encoding["y"]["axis"]["values"]
+    assert (values[0], values[-1]) == (0, VOCABULARY - 1)
+    ends = encoding["y"]["axis"]["labelExpr"]
+    assert "'most probable (0)'" in ends
+    assert "'least probable (4,095)'" in ends
+
+
+@every_size
+@both_themes
+def test_each_prompt_token_has_a_line_and_only_the_last_ones_is_the_accent(size, dark):
+    n_tokens, _ = size
+    encoding, rows = marks(target_chart(*size, dark), "line")[0]
+    scale = encoding["color"]["scale"]
+    expected = [f"{i + 1}. ·{token.strip()}" for i, token in enumerate(words(n_tokens))]
+    assert scale["domain"] == expected
+    assert {row["Token"] for row in rows} == set(expected)
+    assert scale["range"][-1] == ACCENT[dark]
+    assert ACCENT[dark] not in scale["range"][:-1]
+    if n_tokens > 10:
+        assert set(scale["range"][:-1]) == {QUIET[dark]}
+
+
+def test_lines_are_named_where_they_end_or_else_in_a_legend():
+    apart = token_rank_by_layer(lens(), VOCABULARY, dark=False)  # ends at 4, 904, 1804, 2705
+    _, labels = marks(apart, "text")[0]
+    assert [(row["Token"], row["layer"]) for row in labels] == [
+        ("1. Obama", 4),
+        ("2. ·grew", 4),
+        ("3. ·up", 4),
+        ("4. ·in", 5),
+    ]
+    assert marks(apart, "line")[0][0]["color"]["legend"] is None
+    table = lens()
+    table["target_rank"] = pd.array([7] * len(table), dtype="Int64")
+    together = token_rank_by_layer(table, VOCABULARY, dark=False)
+    assert marks(together, "text") == []
+    assert marks(together, "line")[0][0]["color"]["legend"]["symbolLimit"] >= 10
+    crowd = target_chart(60, 48, False)
+    assert [row["Token"] for row in marks(crowd, "text")[0][1]] == ["60. ·sat"]
+
+
+@pytest.mark.parametrize("token", AWKWARD)
+def test_an_awkward_last_token_is_found_by_the_charts_conditions(token):
+    chart = token_rank_by_layer(lens((token, " a", token)), VOCABULARY, dark=False)
+    encoding, rows = marks(chart, "line")[0]
+    name = rows[-1]["Token"]
+    assert name.startswith(f"3. {token[:15]}")
+    assert encoding["color"]["scale"]["domain"][-1] == name
+    field, _, literal = condition_of(encoding["strokeWidth"])["test"].partition(" == ")
+    assert (field, json.loads(literal)) == ("datum.Token", name)
+
+
+def test_labels_are_apart_by_a_twentieth_of_the_vocabulary():
+    assert well_apart(pd.Series([0, 3000, 900]), 4000)
+    assert not well_apart(pd.Series([0, 3000, 200]), 4000)
+    assert well_apart(pd.Series([17]), 4000)
+
+
+# Colours
+
+
+def test_luminance_and_contrast_as_wcag_has_them():
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#767676", "#ffffff") == pytest.approx(4.54, abs=0.01)
+    assert luminance((255, 0, 0)) == pytest.approx(0.2126)
+
+
+def test_a_ramp_passes_through_its_stops_and_ends_there():
+    black_to_white = Ramp(("#000000", "#0000ff", "#ffffff"))
+    assert black_to_white.colour(0) == black_to_white.colour(-1) == (0, 0, 0)
+    assert black_to_white.colour(0.25) == (0, 0, 128)
+    assert black_to_white.colour(0.5) == (0, 0, 255)
+    assert black_to_white.colour(1) == black_to_white.colour(2) == (255, 255, 255)
+    assert (black_to_white.ink(0), black_to_white.ink(1)) == ("#ffffff", "#000000")
+
+
+@pytest.mark.parametrize("quantity", RAMPS)
+@both_themes
+def test_words_have_contrast_on_every_colour_of_a_ramp(quantity, dark):
+    colours = ramp(quantity, dark)
+    ratios = [contrast(colours.ink(i / 100), colours.colour(i / 100)) for i in range(101)]
+    assert min(ratios) >= TEXT_CONTRAST
+
+
+@pytest.mark.parametrize("quantity", RAMPS)
+@both_themes
+def test_a_ramp_changes_in_lightness_all_the_way(quantity, dark):
+    lights = [luminance(ramp(quantity, dark).colour(i / 100)) for i in range(101)]
+    steps = [after - before for before, after in pairwise(lights)]
+    assert min(steps) > 0 or max(steps) < 0
+
+
+@both_themes
+def test_axis_text_and_the_accent_have_contrast_on_the_page(dark):
+    for colour in (INK[dark], ACCENT[dark]):
+        assert contrast(colour, PAGE[dark]) >= TEXT_CONTRAST
+        assert contrast(colour, PANEL[dark]) >= TEXT_CONTRAST
+
+
+@pytest.mark.parametrize(
+    ("dark", "colour"), [(d, c) for d in LINES for c in (*LINES[d], QUIET[d], ACCENT[d], INK[d])]
+)
+def test_lines_have_contrast_on_the_page(dark, colour):
+    assert contrast(colour, PAGE[dark]) >= LINE_CONTRAST
+
+
+@both_themes
+def test_line_colours_differ(dark):
+    assert len({*LINES[dark], ACCENT[dark]}) == len(LINES[dark]) + 1
