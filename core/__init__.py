@@ -12,6 +12,7 @@ Vocabulary Space" (EMNLP 2024). Works from a plain Python shell:
 from core.editing.ask import answers, complete
 from core.editing.comparison import change_sizes, compare_methods, preflight, verdicts
 from core.editing.edit_strength import edit_strength, perplexity
+from core.editing.export import export_model
 from core.editing.methods import METHODS, edit, edit_many
 from core.editing.second_moments import estimate_seconds, missing_second_moments, second_moments
 from core.editing.side_effects import side_effects
@@ -24,8 +25,9 @@ from core.gradients.segments import SEGMENTS, propose_subject, segment_means, se
 from core.gradients.similarity import layer_similarity
 from core.gradients.trace import Factors, Trace, trace
 from core.model.catalog import CATALOG, ModelCard, download_model, is_on_this_machine
-from core.model.edit_files import edit_bytes, edit_from_bytes, export_model
-from core.model.edits import Change, Edit, Fact, edited, fingerprint
+from core.model.edited import edited
+from core.model.edits import Change, Edit, Fact, edit_bytes, edit_from_bytes
+from core.model.fingerprint import fingerprint
 from core.model.language_model import LanguageModel
 from core.model.loading import load_model
 from core.model.tokens import Target

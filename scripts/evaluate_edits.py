@@ -22,7 +22,7 @@ import pandas as pd
 from core import METHODS, Edit, EditError, LanguageModel, edit, load_model
 from core.editing.second_moments import second_moments
 from core.model.catalog import BUILTIN
-from core.model.edits import turn
+from core.model.edited import turn
 from core.model.forcing import forced_ids, padded
 from scripts.corpus import DATA
 

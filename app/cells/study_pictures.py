@@ -18,7 +18,7 @@ from app.notebook.cell import cell, literal
 from app.words import plain
 from app.work.job import session_job
 from core.studies.counterfact import MINI_COUNTERFACT
-from core.studies.tables import Header
+from core.studies.header import Header
 
 STUDIES = "studies"  # in the session: token or upload id -> Study, the newest last
 MOST_STUDIES = 6

@@ -9,10 +9,11 @@ import torch
 from transformers import DynamicCache
 
 from core.editing.hyperparameters import check_number, check_whole
-from core.gradients.lens import check_top_k
-from core.gradients.trace import check_numbers
-from core.model.edits import Edit, check_fits, turn
+from core.model.capture import check_numbers
+from core.model.edited import turn
+from core.model.edits import Edit, check_fits
 from core.model.language_model import LanguageModel
+from core.model.projection import check_top_k
 from core.model.sampling import draw, next_logits
 
 

@@ -13,7 +13,8 @@ from core.editing.methods import METHODS, edit, method_of
 from core.editing.second_moments import estimate_seconds, missing_second_moments
 from core.editing.side_effects import side_effects
 from core.errors import BackwardLensError
-from core.model.edits import Edit, matrix_shape, turn
+from core.model.edited import turn
+from core.model.edits import Edit, matrix_shape
 from core.model.language_model import LanguageModel
 
 # Forward passes that one edit costs, a backward pass counted as two.

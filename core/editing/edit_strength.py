@@ -21,9 +21,9 @@ from core.editing.fine_tuning import descent
 from core.editing.forward_shift import BlockCall, block_calls, smallest_eta
 from core.editing.hyperparameters import check_layers
 from core.errors import EditError, PromptError
-from core.gradients.trace import check_numbers
-from core.model.capture import capture
-from core.model.edits import Change, Edit, Fact, changed, check_fits, turn
+from core.model.capture import capture, check_numbers
+from core.model.edited import changed, turn
+from core.model.edits import Change, Edit, Fact, check_fits
 from core.model.language_model import LanguageModel
 from core.model.tokens import check_text
 

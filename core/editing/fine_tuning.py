@@ -17,9 +17,9 @@ from core.editing.hyperparameters import (
 )
 from core.editing.smallest_strength import leads, smallest_strength
 from core.errors import EditError
-from core.gradients.trace import check_numbers
-from core.model.capture import capture
-from core.model.edits import Change, Edit, Fact, changed, matrix_shape, turn
+from core.model.capture import capture, check_numbers
+from core.model.edited import changed, turn
+from core.model.edits import Change, Edit, Fact, matrix_shape
 from core.model.forcing import forced_ids, target_losses
 from core.model.language_model import LanguageModel
 

@@ -22,9 +22,9 @@ from core.editing.hyperparameters import (
 )
 from core.editing.smallest_strength import leads, smallest_strength
 from core.errors import EditError
-from core.gradients.trace import check_numbers
-from core.model.capture import capture
-from core.model.edits import Change, Edit, Fact, turn
+from core.model.capture import capture, check_numbers
+from core.model.edited import turn
+from core.model.edits import Change, Edit, Fact
 from core.model.language_model import LanguageModel
 
 BlockCall = tuple[tuple, dict]  # what a block gets besides the residual stream

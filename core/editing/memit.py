@@ -26,7 +26,8 @@ from core.editing.subject_edits import (
     templates_of,
 )
 from core.errors import EditError
-from core.model.edits import Change, Edit, Fact, changed, turn
+from core.model.edited import changed, turn
+from core.model.edits import Change, Edit, Fact
 from core.model.language_model import LanguageModel
 
 DEPTHS = (0.27, 0.36)  # GPT-2 XL's layers 13 to 17 of 48

@@ -9,7 +9,8 @@ from types import MappingProxyType
 
 from core.editing import fine_tuning, forward_shift, memit, rome
 from core.errors import EditError, PromptError
-from core.model.edits import Change, Edit, Fact, check_fits, fingerprint
+from core.model.edits import Change, Edit, Fact, check_fits
+from core.model.fingerprint import fingerprint
 from core.model.language_model import LanguageModel
 from core.model.tokens import check_text
 

@@ -27,7 +27,8 @@ from core.editing.hyperparameters import (
 )
 from core.editing.second_moments import second_moments
 from core.editing.subject_edits import Search, balanced, find_shift, observe, templates_of
-from core.model.edits import Change, Edit, Fact, changed, turn
+from core.model.edited import changed, turn
+from core.model.edits import Change, Edit, Fact
 from core.model.language_model import LanguageModel
 
 DEPTH = 0.35  # GPT-2 XL's layer 17 of 48

@@ -27,7 +27,7 @@ from core.editing.hyperparameters import check_layers
 from core.errors import EditError
 from core.model.capture import exclusive
 from core.model.catalog import BUILTIN, BUILTIN_FOLDER
-from core.model.edits import fingerprint
+from core.model.fingerprint import fingerprint
 from core.model.language_model import LanguageModel
 from core.model.sampling import sample_rows
 

@@ -8,8 +8,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from core.gradients.trace import check_numbers
-from core.model.edits import Edit, turn
+from core.model.capture import check_numbers
+from core.model.edited import turn
+from core.model.edits import Edit
 from core.model.forcing import padded
 from core.model.language_model import LanguageModel
 from core.model.projection import LOGIT_BYTES

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from core.gradients.segments import subject_tokens
-from core.gradients.trace import check_numbers
-from core.model.capture import capture
-from core.model.edits import Edit, Fact, turn
+from core.model.capture import capture, check_numbers
+from core.model.edited import turn
+from core.model.edits import Edit, Fact
 from core.model.forcing import forced_ids, padded, target_losses
 from core.model.language_model import LanguageModel
 from core.model.sampling import sample_rows

@@ -17,12 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import PromptError
-from core.gradients.lens import check_top_k, token_lists
 from core.gradients.similarity import check_layer, check_position
 from core.gradients.trace import Trace
 from core.model.capture import capture
-from core.model.edits import turn
-from core.model.projection import project
+from core.model.edited import turn
+from core.model.projection import check_top_k, project, token_lists
 
 STEP_MATRICES = ("ff1", "gate", "ff2")
 STAGES = {

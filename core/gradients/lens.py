@@ -6,14 +6,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 import torch
-from torch import Tensor
 
-from core.errors import PromptError
 from core.gradients.trace import Trace, residual_stream
 from core.model.architectures import WRITES_TO_RESIDUAL
 from core.model.edits import Edit
 from core.model.language_model import LanguageModel
-from core.model.projection import project
+from core.model.projection import check_top_k, project, token_lists
 
 # A VJP below this part of the trace's largest is rounding error: its tokens would be those of
 # softmax(beta D), which say nothing about the prompt.
@@ -112,19 +110,6 @@ def cells(model: LanguageModel, ids: tuple[int, ...], n_layers: int) -> pd.DataF
             "token": [model.token_text(i) for i in ids] * n_layers,
         }
     )
-
-
-def token_lists(model: LanguageModel, ids: Tensor) -> list[list[str]]:
-    """(row, k) token ids -> a list of token texts a row."""
-    return [[model.token_text(i) for i in row] for row in ids.tolist()]
-
-
-def check_top_k(top_k: int, model: LanguageModel) -> None:
-    if not 1 <= top_k <= model.vocabulary_size:
-        raise PromptError(
-            f"top_k is {top_k}; choose a number from 1 to {model.vocabulary_size}, the size of "
-            "the model's vocabulary."
-        )
 
 
 def vjp_norms(trace: Trace) -> pd.DataFrame:

@@ -19,12 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import PromptError
-from core.gradients.lens import check_top_k, token_lists
 from core.gradients.similarity import check_layer
 from core.gradients.trace import Trace
 from core.model.architectures import WRITES_TO_RESIDUAL
 from core.model.capture import exclusive
-from core.model.projection import LOGIT_BYTES, extremes, project
+from core.model.projection import LOGIT_BYTES, check_top_k, extremes, project, token_lists
 
 NEURON_MATRICES = ("ff1", "gate", "ff2")
 GROUPS = ("largest", "median", "smallest")

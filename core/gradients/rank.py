@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from core.gradients.trace import Trace, forward_backward
-from core.model.edits import Edit, turn
+from core.model.edited import turn
+from core.model.edits import Edit
 from core.model.language_model import LanguageModel
 
 MLP_MATRICES = ("ff1", "gate", "ff2")

@@ -9,11 +9,12 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from core.errors import ModelError, PromptError
+from core.errors import PromptError
 from core.gradients.segments import find_subject
 from core.model.architectures import MATRICES
-from core.model.capture import capture
-from core.model.edits import Edit, turn
+from core.model.capture import capture, check_numbers
+from core.model.edited import turn
+from core.model.edits import Edit
 from core.model.language_model import LanguageModel
 from core.model.tokens import Target
 
@@ -181,11 +182,3 @@ def stack(rows: list[Tensor]) -> Tensor:
     Layers of a model that is spread over several devices come together on the first one.
     """
     return torch.stack([row.detach()[0].to(rows[0].device) for row in rows])
-
-
-def check_numbers(values: Tensor) -> None:
-    if not torch.isfinite(values).all():
-        raise ModelError(
-            "The model's output is not a number. Its weights are damaged, or too large for this "
-            "precision: download the model again, or load it with dtype float32."
-        )

@@ -66,3 +66,12 @@ def capture(model: LanguageModel, matrices: tuple[str, ...]) -> Iterator[dict[Si
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def check_numbers(values: Tensor) -> None:
+    """Raise ModelError for an output that is no number: then no result may be shown."""
+    if not torch.isfinite(values).all():
+        raise ModelError(
+            "The model's output is not a number. Its weights are damaged, or too large for this "
+            "precision: download the model again, or load it with dtype float32."
+        )

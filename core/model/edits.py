@@ -1,30 +1,29 @@
-"""Edits as values: what a change of a weight is, and how a model works with it for one call.
+"""Edits as values: what a change of a weight is, and which model it fits.
 
-The weights of the shared model are never touched. An edit is added to what its module puts out,
-z + x U V^T, by a hook that lives as long as one locked call.
+The weights of the shared model are never touched: core.model.edited adds edits while it runs.
 """
 
 from __future__ import annotations
 
-import hashlib
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from weakref import WeakKeyDictionary
+from types import MappingProxyType
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.errors import EditError
 from core.model.architectures import weight_in_out
-from core.model.capture import exclusive
+from core.model.edit_files import (
+    MAX_BYTES,
+    content_of,
+    damage_is_a_sentence,
+    opened,
+    parts_of,
+    written,
+)
+from core.model.fingerprint import fingerprint
 from core.model.language_model import LanguageModel
-
-SAMPLES = 256  # values of each weight that go into a model's fingerprint
-_fingerprints: WeakKeyDictionary[LanguageModel, str] = WeakKeyDictionary()
-_guard = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,45 +113,55 @@ class Edit:
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file; see core.model.edit_files."""
-        from core.model.edit_files import save_edit  # that module needs this class
-
-        save_edit(self, path)
+        Path(path).write_bytes(edit_bytes(self))
 
     @staticmethod
-    def load(path: str | Path, model: LanguageModel) -> Edit:
-        """Read a file that `save` wrote; raises EditError if it is damaged or does not fit."""
-        from core.model.edit_files import load_edit
+    def load(path: str | Path, model: LanguageModel, *, max_bytes: int = MAX_BYTES) -> Edit:
+        """Read a file that `save` wrote.
 
-        return load_edit(path, model)
-
-
-def fingerprint(model: LanguageModel) -> str:
-    """A short name for exactly these weights, the same for every precision they are loaded in.
-
-    A hash of the sizes, of a few settings and of up to 256 values of each weight; computed once
-    for a model (a few milliseconds for a small one).
-    """
-    with _guard:
-        known = _fingerprints.get(model)
-    if known is None:
-        known = compute_fingerprint(model)
-        with _guard:
-            _fingerprints[model] = known
-    return known
+        Raises EditError, and changes nothing, for a file that is too large, damaged, of another
+        format, or made for other weights than the model's.
+        """
+        return edit_from_bytes(content_of(path, max_bytes), model, max_bytes=max_bytes)
 
 
-def compute_fingerprint(model: LanguageModel) -> str:
-    config = model.network.config
-    epsilon = getattr(config, model.architecture.norm_epsilon)
-    settings = (config.model_type, model.n_layers, config.num_attention_heads, epsilon)
-    digest = hashlib.sha256(repr(settings).encode())
-    for name, weight in sorted(model.network.named_parameters()):
-        digest.update(f"{name} {tuple(weight.shape)}".encode())
-        flat = weight.detach().flatten()
-        sample = flat[:: max(1, len(flat) // SAMPLES)][:SAMPLES]
-        # bfloat16 is the coarsest precision a model is loaded in
-        digest.update(sample.to("cpu", torch.bfloat16).view(torch.int16).numpy().tobytes())
-    return digest.hexdigest()[:32]
+def edit_bytes(edit: Edit) -> bytes:
+    """The content of an edit's file, for a download."""
+    header = {
+        "name": edit.name,
+        "method": edit.method,
+        "hyperparameters": dict(edit.hyperparameters),
+        "facts": [[fact.prompt, fact.subject, fact.target] for fact in edit.facts],
+        "model_name": edit.model_name,
+        "model_fingerprint": edit.model_fingerprint,
+        "seconds": edit.seconds,
+        "changes": [[change.matrix, change.layer] for change in edit.changes],
+    }
+    tensors = {
+        f"{i}.{name}": part
+        for i, change in enumerate(edit.changes)
+        for name, part in change.tensors.items()
+    }
+    return written(header, tensors)
+
+
+def edit_from_bytes(data: bytes, model: LanguageModel, *, max_bytes: int = MAX_BYTES) -> Edit:
+    """Like `Edit.load`, for the content of an uploaded file."""
+    with damage_is_a_sentence():
+        file = opened(data, max_bytes)
+        header = dict(file.header)
+        sites = header.pop("changes")
+        header["hyperparameters"] = MappingProxyType(header["hyperparameters"])
+        header["facts"] = tuple(Fact(*fact) for fact in header["facts"])
+        edit = Edit(changes=(), **header)
+        check_fits(model, [edit])  # its fingerprint
+        check_layout(model, sites, file.entries)
+        tensors = file.tensors()
+        changes = tuple(
+            Change(*site, **{part: tensors[f"{i}.{part}"] for part in parts_of(i, tensors)})
+            for i, site in enumerate(sites)
+        )
+    return replace(edit, changes=changes)
 
 
 def matrix_shape(model: LanguageModel, matrix: str, layer: int) -> tuple[int, int]:
@@ -193,62 +202,26 @@ def check_shape(model: LanguageModel, change: Change) -> None:
         )
 
 
-@contextmanager
-def edited(model: LanguageModel, edits: Sequence[Edit]) -> Iterator[None]:
-    """The model with these edits on it, in order, until the block ends.
-
-    Use it inside `exclusive`: hooks change every thread's forward passes. Raises EditError, before
-    anything is changed, for an edit that does not fit.
-    """
-    check_fits(model, edits)
-    with changed(model, [change for edit in edits for change in edit.changes]):
-        yield
-
-
-@contextmanager
-def turn(model: LanguageModel, edits: Sequence[Edit], *, gradients: bool) -> Iterator[None]:
-    """One locked call on the edited model: `exclusive` and `edited` together."""
-    with exclusive(model, gradients=gradients), edited(model, edits):
-        yield
-
-
-@contextmanager
-def changed(model: LanguageModel, changes: Sequence[Change]) -> Iterator[None]:
-    """Like `edited`, for changes whose shapes are known to fit."""
-    by_site: dict[tuple[str, int], list[Change]] = {}
-    for change in changes:
-        by_site.setdefault((change.matrix, change.layer), []).append(change)
-    with ExitStack() as stack:
-        for (matrix, layer), group in by_site.items():
-            first = 0
-            for module in model.modules(matrix, layer):
-                last = first + weight_in_out(module).shape[1]
-                hook = module.register_forward_hook(adding(group, slice(first, last), module))
-                stack.callback(hook.remove)
-                first = last
-        yield
-
-
-def adding(changes: Sequence[Change], columns: slice, module: nn.Module):
-    """A forward hook that adds x U V^T of all changes, in float32 at least, to the output.
-
-    Factors of several changes are set side by side, so that ten edits cost two products.
-    """
-    weight = module.weight
-    place = {"device": weight.device, "dtype": torch.promote_types(weight.dtype, torch.float32)}
-    low_rank = [change for change in changes if change.dense is None]
-    dense = [change.dense for change in changes if change.dense is not None]
-    pairs = [(part[:, columns].to(**place), None) for part in dense]
-    if low_rank:
-        u = torch.cat([change.u.to(**place) for change in low_rank], 1)  # (d_in, r)
-        v = torch.cat([change.v[columns].to(**place) for change in low_rank], 1)  # (d_out, r)
-        pairs.append((u, v))
-
-    def add(_: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
-        x = inputs[0].to(place["dtype"])
-        for u, v in pairs:
-            change = x @ u if v is None else (x @ u) @ v.mT
-            output = output + change.to(output.dtype)
-        return output
-
-    return add
+def check_layout(
+    model: LanguageModel, sites: Sequence[tuple[str, int]], entries: Mapping[str, dict]
+) -> None:
+    """Compare every shape of a file with the model's, before a tensor is made."""
+    expected = set()
+    for i, (matrix, layer) in enumerate(sites):
+        d_in, d_out = matrix_shape(model, matrix, layer)
+        if parts_of(i, entries) == {"dense"}:
+            shapes = {"dense": [d_in, d_out]}
+        else:
+            rank = entries[f"{i}.u"]["shape"][-1]
+            shapes = {"u": [d_in, rank], "v": [d_out, rank]}
+        for part, shape in shapes.items():
+            entry = entries[f"{i}.{part}"]
+            if entry["dtype"] != "F32" or entry["shape"] != shape or 0 in shape:
+                raise EditError(
+                    f"The file's change of {matrix} in layer {layer} has the shape "
+                    f"{str(entry['shape'])[:40]}, which does not fit a matrix of {d_in} x {d_out} "
+                    f"of {model.name}. Make the edit again on this model."
+                )
+            expected.add(f"{i}.{part}")
+    if entries.keys() != expected:
+        raise ValueError("tensors that belong to no change")

@@ -1,9 +1,24 @@
-"""A lock that serves threads in the order in which they came."""
+"""A lock that serves threads in the order in which they came, and knows who is before whom."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+# For whom a thread works: several threads of one person count as one in `people_before`. Threads
+# that set nothing stand for themselves.
+person: ContextVar[object] = ContextVar("person", default=None)
+
+
+@dataclass(eq=False)
+class Turn:
+    """A thread that has the lock, or waits for it."""
+
+    thread: int
+    person: object
+    begins: threading.Event = field(default_factory=threading.Event)
 
 
 class FairLock:
@@ -15,23 +30,36 @@ class FairLock:
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._queue: deque[threading.Event] = deque()
-        self._held = False
+        self._queue: deque[Turn] = deque()
+        self._holder: Turn | None = None
 
     @property
     def waiting(self) -> int:
         """How many threads wait for their turn."""
         return len(self._queue)
 
-    def __enter__(self) -> FairLock:
+    def people_before(self, thread: int | None) -> int:
+        """How many other people have a turn before the thread that waits, the present one included.
+
+        0 for a thread (its `ident`) that does not wait.
+        """
         with self._guard:
-            if not self._held:
-                self._held = True
+            turns = [self._holder, *self._queue]
+        for place, turn in enumerate(turns[1:], 1):
+            if turn.thread == thread:
+                return len({earlier.person for earlier in turns[:place]} - {turn.person})
+        return 0
+
+    def __enter__(self) -> FairLock:
+        thread = threading.get_ident()
+        turn = Turn(thread, person.get() or thread)
+        with self._guard:
+            if self._holder is None:
+                self._holder = turn
                 return self
-            turn = threading.Event()
             self._queue.append(turn)
         try:
-            turn.wait()
+            turn.begins.wait()
         except BaseException:  # an interrupt: give the place in the queue, or the lock, back
             with self._guard:
                 if turn in self._queue:
@@ -43,7 +71,7 @@ class FairLock:
 
     def __exit__(self, *_: object) -> None:
         with self._guard:
-            if self._queue:
-                self._queue.popleft().set()  # the lock passes on without ever being free
-            else:
-                self._held = False
+            # The lock passes on without ever being free.
+            self._holder = self._queue.popleft() if self._queue else None
+            if self._holder is not None:
+                self._holder.begins.set()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from core.errors import PromptError
 from core.model.capture import exclusive
 from core.model.language_model import LanguageModel
 
@@ -168,3 +169,17 @@ def extremes(logits: Tensor, k: int, *, largest: bool = True) -> tuple[Tensor, T
     ids = torch.cat([ids, rest], 1)
     values, places = logits.gather(1, ids).topk(k, largest=largest)
     return values, ids.gather(1, places)
+
+
+def token_lists(model: LanguageModel, ids: Tensor) -> list[list[str]]:
+    """(row, k) token ids -> a list of token texts a row."""
+    return [[model.token_text(i) for i in row] for row in ids.tolist()]
+
+
+def check_top_k(top_k: int, model: LanguageModel) -> None:
+    """Refuse a number of tokens that the vocabulary does not have."""
+    if not 1 <= top_k <= model.vocabulary_size:
+        raise PromptError(
+            f"top_k is {top_k}; choose a number from 1 to {model.vocabulary_size}, the size of "
+            "the model's vocabulary."
+        )

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from core.gradients.trace import check_numbers
-from core.model.edits import Edit, turn
+from core.model.capture import check_numbers
+from core.model.edited import turn
+from core.model.edits import Edit
 from core.model.language_model import LanguageModel
 
 

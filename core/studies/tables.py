@@ -1,75 +1,29 @@
 """What a study has found, as tables, and how it is kept on disk.
 
-On disk a study is a JSON header and two parquet files, named in it: the running means and the
-exceptions. The header is replaced last and at once, so that a kill leaves a whole study.
+Kept, a study is a JSON header and two parquet files, named in it: the running means and the
+exceptions.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import os
-import platform
-import zipfile
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-import transformers
 
 from core.errors import PromptError
 from core.gradients.segments import SEGMENTS
+from core.studies.header import Header, header_from
+from core.studies.store import as_zip, reader, write_folder
 from core.studies.tally import Tally
 
-FORMAT = 1
 HEADER = "study.json"
 GROUPS = ("correctly", "wrongly")  # how the model answered before any change
 ALL = "all"
 EXCEPTION_COLUMNS = ["case_id", "prompt", "layer", "matrix", "rank", "prompt_length"]
-LARGEST_FILE = 64 * 2**20  # bytes of a study that is read back
-
-
-def versions() -> dict[str, str]:
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-    }
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a study is of, and how far it is. `seconds` is the time spent on it."""
-
-    model: str
-    fingerprint: str
-    n_layers: int
-    vocabulary_size: int
-    modules: tuple[str, ...]
-    mlp_matrices: tuple[str, ...]
-    records: str  # the file's name
-    digest: str  # of the drawn records
-    limit: int
-    seed: int
-    batch_size: int
-    total: int  # records drawn
-    done: int = 0  # records read so far, skipped ones too
-    counted: int = 0
-    correct: int = 0  # records that the model answered correctly
-    skipped: tuple[tuple[str, str], ...] = ()  # (case_id, reason)
-    seconds: float = 0.0
-    format: int = FORMAT
-    versions: dict[str, str] = field(default_factory=versions)
-
-    @property
-    def finished(self) -> bool:
-        return self.done == self.total
-
-    def same_study(self, other: Header) -> bool:
-        names = ("fingerprint", "digest", "seed", "limit", "total", "n_layers", "format")
-        return all(getattr(self, name) == getattr(other, name) for name in names)
 
 
 @dataclass(frozen=True)
@@ -187,25 +141,11 @@ class Study:
 
     def save(self, folder: str | Path) -> None:
         """Write the study into a folder, in place of an earlier state of itself."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        files = self.files()
-        *tables, _ = files
-        for name, content in files.items():
-            fresh = folder / f"{name}.new"
-            fresh.write_bytes(content)
-            os.replace(fresh, folder / name)
-        for old in folder.glob("*.parquet"):
-            if old.name not in tables:
-                old.unlink()
+        write_folder(Path(folder), self.files())
 
     def as_zip(self) -> bytes:
         """The same files in one zip archive, to download and to send."""
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in self.files().items():
-                archive.writestr(name, content)
-        return buffer.getvalue()
+        return as_zip(self.files())
 
     def files(self) -> dict[str, bytes]:
         """File name -> content; the header comes last."""
@@ -253,41 +193,6 @@ class Study:
                 f"{saved.header.seed}. Choose an empty folder."
             )
         return saved
-
-
-def reader(source: str | Path | bytes):
-    """A function that reads a file of a study by its name."""
-    if not isinstance(source, bytes) and Path(source).is_dir():
-        return lambda name: (Path(source) / Path(name).name).read_bytes()
-    archive = zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source)
-
-    def read(name: str) -> bytes:
-        if archive.getinfo(name).file_size > LARGEST_FILE:
-            raise ValueError(f"{name} is too large")
-        return archive.read(name)
-
-    return read
-
-
-def header_from(described: dict) -> Header:
-    """A header from its JSON, checked: lists become tuples again."""
-    if described.get("format") != FORMAT or set(described) != {f.name for f in fields(Header)}:
-        raise ValueError("unknown format")
-    tuples = {name: tuple(described[name]) for name in ("modules", "mlp_matrices")}
-    skipped = tuple((str(a), str(b)) for a, b in described["skipped"])
-    header = Header(**described | tuples | {"skipped": skipped})
-    kinds = {"str": str, "int": int, "float": float | int, "dict[str, str]": dict}
-    for spec in fields(Header):
-        kind = kinds.get(spec.type, tuple)
-        if not isinstance(getattr(header, spec.name), kind):
-            raise ValueError(f"{spec.name} is no {spec.type}")
-    names = (*header.modules, *header.mlp_matrices)
-    numbers = (header.n_layers, header.vocabulary_size, header.total, header.done, header.counted)
-    if not all(isinstance(v, int) and 0 <= v < 10**9 for v in numbers) or header.n_layers > 1000:
-        raise ValueError("numbers out of range")
-    if not all(isinstance(name, str) for name in names):
-        raise ValueError("a module has no name")
-    return header
 
 
 def check_exceptions(rows: pd.DataFrame, header: Header) -> None:

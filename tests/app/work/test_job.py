@@ -14,7 +14,8 @@ from app.shell.settings import record_files
 from app.words import duration
 from app.work.job import Job, Jobs, Presence
 from core import Record, Records, Study
-from core.studies.tables import Header, Sums
+from core.studies.header import Header
+from core.studies.tables import Sums
 from tests.conftest import random_model
 
 RECORDS = Records(

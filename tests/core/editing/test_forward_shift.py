@@ -5,7 +5,7 @@ import torch
 
 from core import EditError, answers, edit
 from core.model.capture import capture, exclusive
-from core.model.edits import turn
+from core.model.edited import turn
 from tests.conftest import random_model
 from tests.core.edited_models import PROMPT, TARGET
 

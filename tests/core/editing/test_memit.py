@@ -6,7 +6,8 @@ import torch
 from core import EditError, edit, edit_many
 from core.editing.second_moments import second_moments
 from core.editing.subject_edits import balanced, observe, templates_of
-from core.model.edits import Fact, changed, turn
+from core.model.edited import changed, turn
+from core.model.edits import Fact
 from tests.core.edited_models import PROMPT, SUBJECT, TARGET, assert_untouched, weights
 
 FACTS = [

@@ -15,7 +15,8 @@ from core.editing.second_moments import (
 )
 from core.editing.subject_edits import Search, balanced, contexts, find_shift, observe, templates_of
 from core.gradients.segments import subject_tokens
-from core.model.edits import Fact, turn
+from core.model.edited import turn
+from core.model.edits import Fact
 from tests.conftest import random_model
 from tests.core.edited_models import PROMPT, SUBJECT, TARGET, assert_untouched, random_edit, weights
 

@@ -7,14 +7,13 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from core import Edit, EditError, answers, export_model, fingerprint, load_model
-from core.model.edit_files import KEY, edit_bytes, edit_from_bytes
+from core import Edit, EditError, answers
+from core.model.edit_files import KEY
+from core.model.edits import edit_bytes, edit_from_bytes
 from tests.conftest import random_model
 from tests.core.edited_models import (
     PROMPT,
     assert_untouched,
-    logits_of,
-    merged,
     random_edit,
     weights,
 )
@@ -109,21 +108,3 @@ def test_another_models_edit_is_refused(tmp_path):
     edit.save(tmp_path / "edit")
     with pytest.raises(EditError, match="other weights than"):
         Edit.load(tmp_path / "edit", random_model("gpt2", seed=5))
-
-
-def test_an_exported_folder_is_the_edited_model(model, tmp_path):
-    before = weights(model)
-    edits = [random_edit(model, 1), random_edit(model, 2, "attn_in", 3, dense=True)]
-    export_model(model, edits, tmp_path / "model")
-    assert_untouched(model, before)
-    exported = load_model(str(tmp_path / "model"), device="cpu")
-    expected = logits_of(merged(model, edits), model.encode(PROMPT))
-    got = logits_of(exported.network, exported.encode(PROMPT))
-    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
-    assert fingerprint(exported) != fingerprint(model)
-    with pytest.raises(EditError, match="other weights"):
-        export_model(exported, edits, tmp_path / "again")
-    assert not (tmp_path / "again").exists()
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(EditError, match="cannot be written"):
-        export_model(model, edits, tmp_path / "file" / "below")

@@ -31,12 +31,15 @@ from core import (
     trace,
     vjp_norms,
 )
-from core.model.edits import fingerprint
+from core.model.fingerprint import fingerprint
+from core.studies import batches
 from core.studies.counterfact import Records
-from core.studies.tables import FORMAT, HEADER, Header, Sums
+from core.studies.header import FORMAT, Header
+from core.studies.tables import HEADER, Sums
 from tests.conftest import random_model
 
-study_module = importlib.import_module("core.study")  # core.study itself is the function
+# core.study itself is the function
+study_module = importlib.import_module("core.studies.study")
 ROOT = Path(__file__).resolve().parents[3]
 TABLES = ("norms", "token_ranks", "gradient_ranks", "cosines", "exceptions")
 BEFORE, FIRST, MIDDLE, LAST_OF_SUBJECT, AFTER, FURTHER, LAST = range(7)
@@ -105,7 +108,7 @@ def studied(request: pytest.FixtureRequest):
 
 def test_tokens_are_averaged_by_segment():
     values = np.array([[1.0, 2.0, 6.0, 9.0], [np.nan, 3.0, np.nan, np.nan]])
-    result = study_module.by_segment(values, np.array([BEFORE, MIDDLE, MIDDLE, LAST]))
+    result = batches.by_segment(values, np.array([BEFORE, MIDDLE, MIDDLE, LAST]))
     nan = np.nan
     expected = [[1, nan, 4, nan, nan, nan, 9], [nan, nan, 3, nan, nan, nan, nan]]
     np.testing.assert_array_equal(result, expected)
@@ -113,10 +116,10 @@ def test_tokens_are_averaged_by_segment():
 
 def test_one_record_reduced_by_hand():
     """Two modules, one layer, three tokens."""
-    task = study_module.Task(
+    task = batches.Task(
         Record("c", "a b c", "b", "x", "y"), (1, 2, 3), 7, 8, np.array([BEFORE, BEFORE, LAST])
     )
-    result = study_module.reduce_record(
+    result = batches.reduce_record(
         task,
         norms={"delta": np.array([[[1.0, 3, 5]], [[0, 2, 4]]]), "x": np.ones((2, 1, 3))},
         ranks=np.array([[[[1.0, 2, 3]], [[4, 4, 6]]], [[[np.nan, 5, 7]], [[np.nan, np.nan, 0]]]]),
@@ -136,7 +139,7 @@ def test_one_record_reduced_by_hand():
     assert np.isnan(result["norm"][:, :, 1:-1]).all()
     wrong = dataclasses.replace(task, true_id=9)
     kept = {name: result[name] for name in ("gradient_rank", "cosine")}
-    assert not study_module.reduce_record(
+    assert not batches.reduce_record(
         wrong,
         norms={"delta": np.ones((1, 1, 3)), "x": np.ones((1, 1, 3))},
         ranks=np.ones((2, 2, 1, 3)),
@@ -147,9 +150,9 @@ def test_one_record_reduced_by_hand():
 
 def test_exceptions_by_hand():
     """Three tokens, two layers: the rank should be 3, and 1 in the last layer."""
-    task = study_module.Task(Record(5, "a b c", "b", "x", "y"), (1, 2, 3), 7, 8, np.zeros(3))
+    task = batches.Task(Record(5, "a b c", "b", "x", "y"), (1, 2, 3), 7, 8, np.zeros(3))
     ranks = {"gradient_rank": np.array([[3.0, 1.0], [2.0, 3.0]])}
-    assert study_module.exceptions_of(task, ranks, 2) == [
+    assert batches.exceptions_of(task, ranks, 2) == [
         ("5", "a b c", 0, 1, 2, 3),
         ("5", "a b c", 1, 1, 3, 3),
     ]
@@ -361,11 +364,11 @@ def test_the_batch_changes_nothing(studied, batch_size):
 def test_padding_changes_nothing(studied):
     """A short prompt beside a long one, in one pass."""
     model, records, _ = studied
-    tasks = [study_module.task_of(model, records[i]) for i in (4, 3, 0, 9)]
+    tasks = [batches.task_of(model, records[i]) for i in (4, 3, 0, 9)]
     assert len({len(task.ids) for task in tasks}) == 4
-    together = study_module.trace_batch(model, tasks)
+    together = batches.trace_batch(model, tasks)
     for task, result in zip(tasks, together, strict=True):
-        (alone,) = study_module.trace_batch(model, [task])
+        (alone,) = batches.trace_batch(model, [task])
         assert result["correct"] == alone["correct"]
         for name in ("norm", "input_norm", "cosine", "gradient_rank", "rank_is_full"):
             np.testing.assert_allclose(result[name], alone[name], rtol=1e-4, atol=1e-6)
@@ -375,15 +378,15 @@ def test_padding_changes_nothing(studied):
 
 def test_passes_hold_each_task_once_within_the_budget():
     tasks = [
-        study_module.Task(TOO_LONG, tuple(range(n)), 0, 0, np.zeros(n))
+        batches.Task(TOO_LONG, tuple(range(n)), 0, 0, np.zeros(n))
         for n in (5, 1, 30, 7, 7, 2, 12, 3)
     ]
-    passes = study_module.passes(tasks, 20)
+    passes = batches.passes(tasks, 20)
     assert sorted(id(t) for rows in passes for t in rows) == sorted(map(id, tasks))
     for rows in passes:
         assert len(rows) == 1 or len(rows) * max(len(t.ids) for t in rows) <= 20
     assert len(passes) < len(tasks)
-    assert study_module.passes([], 20) == []
+    assert batches.passes([], 20) == []
 
 
 def test_records_that_do_not_fit_are_listed(studied):
@@ -526,7 +529,7 @@ from core import study
 from tests.core.studies.test_study import kill_records, small_model
 
 folder = Path(sys.argv[1])
-module = importlib.import_module("core.study")
+module = importlib.import_module("core.studies.study")
 module.SECONDS_BETWEEN_SAVES = -1.0
 
 def die():
@@ -718,7 +721,7 @@ def test_a_damaged_zip_is_refused_or_whole():
 
 def test_a_file_that_is_too_large_is_not_unpacked(monkeypatch):
     whole = hand_made_study().as_zip()
-    monkeypatch.setattr("core.studies.tables.LARGEST_FILE", 100)
+    monkeypatch.setattr("core.studies.store.LARGEST_FILE", 100)
     with pytest.raises(PromptError, match="no study"):
         Study.load(whole)
 

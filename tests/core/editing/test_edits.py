@@ -21,7 +21,7 @@ from core import (
     trace,
 )
 from core.model.capture import exclusive
-from core.model.edits import fingerprint
+from core.model.fingerprint import fingerprint
 from tests.conftest import random_model
 from tests.core.edited_models import (
     OTHER_PROMPT,
@@ -80,7 +80,7 @@ def test_every_method_computes_on_top_of_active_edits(model, method, monkeypatch
     Contexts and second moments are always the unedited model's: they are left out here.
     """
     for module in ("rome", "memit"):
-        monkeypatch.setattr(f"core.{module}.second_moments", unit_moments)
+        monkeypatch.setattr(f"core.editing.{module}.second_moments", unit_moments)
     request = {"method": method, "subject": SUBJECT, **SETTINGS[method]}
     if "contexts" in METHODS[method].defaults(model):
         request["contexts"] = 0
@@ -116,7 +116,7 @@ def test_every_method_can_be_cancelled_and_leaves_nothing(model, method):
 def test_every_method_works_in_half_precision(model, method, monkeypatch):
     """The same change as in float32, up to that precision; factors stay float32."""
     for module in ("rome", "memit"):
-        monkeypatch.setattr(f"core.{module}.second_moments", unit_moments)
+        monkeypatch.setattr(f"core.editing.{module}.second_moments", unit_moments)
     request = {"method": method, "subject": SUBJECT, **SETTINGS[method]}
     if "contexts" in METHODS[method].defaults(model):
         request |= {"contexts": 0, "steps": 2}

@@ -1,0 +1,73 @@
+"""What a study is of, and how far it is: the part of it that is written as JSON."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass, field, fields
+
+import torch
+import transformers
+
+FORMAT = 1
+
+
+def versions() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a study is of, and how far it is. `seconds` is the time spent on it."""
+
+    model: str
+    fingerprint: str
+    n_layers: int
+    vocabulary_size: int
+    modules: tuple[str, ...]
+    mlp_matrices: tuple[str, ...]
+    records: str  # the file's name
+    digest: str  # of the drawn records
+    limit: int
+    seed: int
+    batch_size: int
+    total: int  # records drawn
+    done: int = 0  # records read so far, skipped ones too
+    counted: int = 0
+    correct: int = 0  # records that the model answered correctly
+    skipped: tuple[tuple[str, str], ...] = ()  # (case_id, reason)
+    seconds: float = 0.0
+    format: int = FORMAT
+    versions: dict[str, str] = field(default_factory=versions)
+
+    @property
+    def finished(self) -> bool:
+        return self.done == self.total
+
+    def same_study(self, other: Header) -> bool:
+        names = ("fingerprint", "digest", "seed", "limit", "total", "n_layers", "format")
+        return all(getattr(self, name) == getattr(other, name) for name in names)
+
+
+def header_from(described: dict) -> Header:
+    """A header from its JSON, checked: lists become tuples again."""
+    if described.get("format") != FORMAT or set(described) != {f.name for f in fields(Header)}:
+        raise ValueError("unknown format")
+    tuples = {name: tuple(described[name]) for name in ("modules", "mlp_matrices")}
+    skipped = tuple((str(a), str(b)) for a, b in described["skipped"])
+    header = Header(**described | tuples | {"skipped": skipped})
+    kinds = {"str": str, "int": int, "float": float | int, "dict[str, str]": dict}
+    for spec in fields(Header):
+        kind = kinds.get(spec.type, tuple)
+        if not isinstance(getattr(header, spec.name), kind):
+            raise ValueError(f"{spec.name} is no {spec.type}")
+    names = (*header.modules, *header.mlp_matrices)
+    numbers = (header.n_layers, header.vocabulary_size, header.total, header.done, header.counted)
+    if not all(isinstance(v, int) and 0 <= v < 10**9 for v in numbers) or header.n_layers > 1000:
+        raise ValueError("numbers out of range")
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("a module has no name")
+    return header

@@ -1,0 +1,49 @@
+"""Where a study is kept: files in a folder or in one zip archive, by their names.
+
+In a folder the last file, the header, is replaced last and at once, so that a kill leaves a whole
+study: the one before or the one after.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+LARGEST_FILE = 64 * 2**20  # bytes of a file that is read back
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files, the header last, and remove tables of an earlier state."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        fresh = folder / f"{name}.new"
+        fresh.write_bytes(content)
+        os.replace(fresh, folder / name)
+    for old in folder.glob("*.parquet"):
+        if old.name not in files:
+            old.unlink()
+
+
+def as_zip(files: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def reader(source: str | Path | bytes) -> Callable[[str], bytes]:
+    """A function that reads a file of a study by its name."""
+    if not isinstance(source, bytes) and Path(source).is_dir():
+        return lambda name: (Path(source) / Path(name).name).read_bytes()
+    archive = zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source)
+
+    def read(name: str) -> bytes:
+        if archive.getinfo(name).file_size > LARGEST_FILE:
+            raise ValueError(f"{name} is too large")
+        return archive.read(name)
+
+    return read
