@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app.cells.edit_form import TASK, form, outcome
-from app.cells.edit_results import (
+from app.cells.side_effects import (
     answers_cell,
     comparison_cell,
     landing_cell,

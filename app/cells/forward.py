@@ -6,7 +6,7 @@ import pandas as pd
 
 from app.cells.tooltips import describe_cells, is_dark
 from app.charts.token_table import Quantity, token_table
-from app.findings import all as findings
+from app.findings import lenses as findings
 from app.notebook import tables as analysis
 from app.notebook.cell import cell, code_lines
 from app.shell.state import Request

@@ -12,7 +12,7 @@ from app.charts.curves import MATRIX_TITLES
 from app.charts.flow import Panel, flow_chart
 from app.charts.grid import span_table
 from app.charts.scatter import agreement_chart
-from app.findings import all as findings
+from app.findings import lenses as findings
 from app.notebook import tables as analysis
 from app.notebook.cell import cell, code_lines
 from app.shell.state import Request

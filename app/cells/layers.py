@@ -7,7 +7,7 @@ from app.cells.controls import by_segment, token_picker
 from app.cells.tooltips import is_dark
 from app.charts.curves import token_rank_by_layer
 from app.charts.grid import cosine_table
-from app.findings import all as findings
+from app.findings import lenses as findings
 from app.notebook import tables as analysis
 from app.notebook.cell import cell, code_lines
 from app.shell.state import Request

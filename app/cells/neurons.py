@@ -11,7 +11,7 @@ from app.cells.controls import layer_slider
 from app.cells.tooltips import is_dark
 from app.charts.curves import MATRIX_TITLES
 from app.charts.grid import coefficient_chart, neuron_table
-from app.findings import all as findings
+from app.findings import lenses as findings
 from app.notebook import tables as analysis
 from app.notebook.cell import cell, code_lines
 from app.shell.state import Request

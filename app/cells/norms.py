@@ -7,7 +7,7 @@ from app.cells.controls import SEGMENT_TITLES, SEGMENT_WIDTH, by_segment
 from app.cells.tooltips import describe_cells, is_dark, short_number
 from app.charts.curves import token_rank_by_layer
 from app.charts.token_table import NUMBER_WIDTH, PAGE_WIDTH, Quantity, token_table
-from app.findings import all as findings
+from app.findings import lenses as findings
 from app.notebook import tables as analysis
 from app.notebook.cell import cell, code_lines
 from app.shell.state import Request

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.cells.tooltips import is_dark
 from app.charts.curves import rank_by_layer, rank_by_length
-from app.findings import all as findings
+from app.findings import lenses as findings
 from app.notebook import tables as analysis
 from app.notebook.cell import cell, code_lines
 from app.shell.state import Request

@@ -13,7 +13,7 @@ from app.charts.curves import MATRIX_TITLES
 from app.charts.grid import cosine_table
 from app.charts.studies import relative_rank_by_layer, share_by_layer
 from app.charts.token_table import Quantity, token_table
-from app.findings import all as findings
+from app.findings import lenses as findings
 from app.notebook.cell import cell, literal
 from app.words import plain
 from app.work.job import session_job

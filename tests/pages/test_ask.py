@@ -7,7 +7,16 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import core
-from app.cells.ask import FIELD, KEPT, LENGTH, MOST_TURNS, PROBLEM, RESULT, TURNS, table_finding
+from app.cells.conversation import (
+    FIELD,
+    KEPT,
+    LENGTH,
+    MOST_TURNS,
+    PROBLEM,
+    RESULT,
+    TURNS,
+    table_finding,
+)
 from app.charts.answer_bars import answer_bars, percent
 from app.shell.ledger import LEDGER, Entry
 from app.shell.models import load

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 import torch
 
-from app.findings import all as findings
+from app.findings import lenses as findings
 from app.words import code_span
 from core import SEGMENTS, ImprintAndShift
-from tests.app.findings.test_findings import NASTY, VOCABULARY, backward
+from tests.app.findings.test_lenses import NASTY, VOCABULARY, backward
 from tests.app.work.test_job import study_of
 
 NAN = float("nan")

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from app.findings import all as findings
+from app.findings import lenses as findings
 from app.words import code_span
 from core import backward_lens, forward_lens, gradient_rank, load_model, rank_curve, trace
 from core import vjp_norms as core_norms

@@ -14,7 +14,7 @@ from app.charts.curves import MATRIX_TITLES
 from app.charts.edits import landing_chart, method_chart
 from app.charts.flow import Panel, flow_chart
 from app.charts.token_table import Quantity, token_table
-from app.findings import all as findings
+from app.findings import lenses as findings
 from app.notebook.cell import cell, code_lines
 from app.notebook.tables import Edits, Key, key
 from app.shell.ledger import Entry
