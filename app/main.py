@@ -8,6 +8,7 @@ import core
 from app.shell.navigation import PAGES
 from app.shell.sidebar import sidebar
 from app.words import plain
+from app.work.sessions import attend
 
 # A picture wider than the page scrolls inside its cell, and opens at its right end: the last
 # prompt token matters most. The menu is kept low, so that a laptop shows prompt and target below.
@@ -26,6 +27,7 @@ STYLE = """<style>
 
 
 def main() -> None:
+    attend()
     st.set_page_config(page_title="Backward Lens", page_icon="🔎", layout="wide")
     pages = [
         st.Page(f"../pages/{file}", title=title, url_path=path, default=not path)
@@ -33,7 +35,7 @@ def main() -> None:
     ]
     page = st.navigation(pages, expanded=True)
     st.html(STYLE)
-    sidebar()
+    sidebar(page.url_path)
     try:
         page.run()
     except core.BackwardLensError as error:  # a model that fails while it runs

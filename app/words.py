@@ -61,8 +61,22 @@ def layer_list(layers: list[int]) -> str:
             runs[-1].append(layer)
         else:
             runs.append([layer])
-    parts = [f"{r[0]}-{r[-1]}" if len(r) > 1 else str(r[0]) for r in runs]
+    return joined([f"{r[0]}-{r[-1]}" if len(r) > 1 else str(r[0]) for r in runs])
+
+
+def named_layers(numbers: list[int]) -> str:
+    """[3] -> "layer 3", [2, 0, 1] -> "layers 0-2"."""
+    return f"layer{'' if len(numbers) == 1 else 's'} {layer_list(sorted(numbers))}"
+
+
+def joined(parts: list[str]) -> str:
+    """["a", "b", "c"] -> "a, b and c"."""
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
+
+
+def count(number: int, thing: str) -> str:
+    """ "1 token", "2 tokens"."""
+    return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
 def file_name(name: str) -> str:
@@ -76,3 +90,10 @@ def duration(seconds: float) -> str:
         whole = max(1, round(seconds))
         return f"{whole} second{'s' if whole > 1 else ''}"
     return f"{round(seconds / 60)} minutes"
+
+
+def percent(share: float) -> str:
+    """As people say it, and never a false 0% or 100%."""
+    if share < 0.0005:
+        return "<0.1%"
+    return ">99.9%" if share > 0.9995 else f"{share:.1%}"

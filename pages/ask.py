@@ -1,7 +1,8 @@
 """Ask: any prompt, answered by the model as it is and with the session's edits."""
 
 import core
-from app.cells.conversation import ask_cell, table_cell
+from app.cells.conversation import ask_cell
+from app.cells.prompt_table import table_cell
 from app.notebook.cell import page_title
 from app.shell import ledger
 from app.shell.models import load

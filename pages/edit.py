@@ -2,26 +2,25 @@
 
 import streamlit as st
 
-from app.cells.edit_form import TASK, form, outcome
-from app.cells.side_effects import (
-    answers_cell,
-    comparison_cell,
-    landing_cell,
-    lens_cell,
-    side_effects_cell,
-)
+from app.cells.edit_answers import answers_cell
+from app.cells.edit_form import form
+from app.cells.edit_landing import landing_cell
+from app.cells.edit_lenses import lens_cell
+from app.cells.method_comparison import comparison_cell
+from app.cells.side_effects import side_effects_cell
 from app.notebook.cell import page_title
+from app.shell.navigation import EDIT
 from app.shell.state import require_request
-from app.work import panel as tasks
+from app.work.panel import outcome, show
+from app.work.sessions import running
 
 page_title(
     "Can you make it say something else?",
     "Edits: forward pass shift (section 7), one gradient step, fine-tuning, ROME, MEMIT (Table 1).",
 )
 request = require_request()
-task = st.session_state.get(TASK)
-if task is not None and task.running:
-    tasks.watch(TASK)
+if running(EDIT):
+    show(EDIT)
 else:
     with st.container(border=True, key="cell_edit_form"):
         st.markdown(
@@ -29,7 +28,7 @@ else:
             "The change is kept beside the model: take it back at any time, on the left."
         )
         form(request)
-        outcome()
+        outcome(EDIT, "Cancelled. Nothing has changed.")
 if request.entries:
     old_answer = answers_cell(request)
     lens_cell(request)

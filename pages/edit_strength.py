@@ -2,10 +2,9 @@
 
 import streamlit as st
 
-from app.cells.edit_strength import perplexity_cell, rates_cell, setup
+from app.cells.edit_strength import known_table, perplexity_cell, rates_cell, setup
 from app.notebook.cell import page_title
 from app.shell.state import require_request
-from app.work.strength import known_table
 
 page_title(
     "How strong must an edit be?",

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from app.cells.study_pictures import compare, downloads, known_studies, picture_cells, summary
+from app.cells.studies import compare, downloads, known_studies, summary
+from app.cells.study_pictures import picture_cells
 from app.cells.study_setup import setup
 from app.notebook.cell import page_title
 from app.shell.state import require_model

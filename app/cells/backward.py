@@ -5,13 +5,15 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from app.cells.tooltips import describe_cells, first, is_dark, rank_text
-from app.charts.curves import MATRIX_TITLES
+from app.cells.controls import choice
+from app.cells.tooltips import describe_cells, first, rank_text
 from app.charts.token_table import Quantity, token_table
-from app.findings import lenses as findings
-from app.notebook import tables as analysis
-from app.notebook.cell import cell, code_lines
+from app.findings.lenses import backward_finding, input_finding
+from app.notebook import tables
+from app.notebook.cell import cell, is_dark
+from app.notebook.code import code_lines
 from app.shell.state import Request
+from app.titles import MATRIX_TITLES
 from app.words import code_span, visible
 
 
@@ -25,14 +27,12 @@ def backward_cell(number: int, request: Request, *, key: str) -> None:
         key=key,
     )
     row = place.controls.container(horizontal=True, vertical_alignment="bottom", gap="large")
-    shown = row.segmented_control(
+    shown = choice(
+        row,
         "Words in the cells",
-        ["bottom", "both"],
-        format_func={"bottom": "Pushed towards", "both": "Away \\ towards"}.get,
+        {"bottom": "Pushed towards", "both": "Away \\ towards"},
+        f"{key}_words",
         default="bottom",
-        required=True,
-        key=f"{key}_words",
-        bind="query-params",
     )
     normalized = row.toggle(
         "Normalised lens",
@@ -41,8 +41,8 @@ def backward_cell(number: int, request: Request, *, key: str) -> None:
         help="Divides each δ by its norm before reading it, so that weak signals are not drowned "
         "by the final norm's own bias (appendix H).",
     )
-    run = analysis.trace(request)
-    lens = analysis.backward_lens(request, "ff2", normalized)
+    run = tables.trace(request)
+    lens = tables.backward_lens(request, "ff2", normalized)
     vocabulary = request.model.vocabulary_size
     table = lens.assign(
         away=[first(tokens) for tokens in lens["top_tokens"]],
@@ -63,7 +63,7 @@ def backward_cell(number: int, request: Request, *, key: str) -> None:
         wide=shown == "both",
     )
     place.show(
-        findings.backward_finding(lens, run.target.token, vocabulary),
+        backward_finding(lens, run.target.token, vocabulary),
         chart,
         "Heatmap of the words that the update of FF2 pushes towards, by layer and prompt token",
         fit=False,
@@ -88,20 +88,13 @@ def input_cell(number: int, request: Request) -> None:
         "of x, what the model was reading there. A stronger colour is written down more strongly.",
         key="inputs",
     )
-    run = analysis.trace(request)
-    choices = [name for name in ("ff1", "gate") if name in run.factors]
+    run = tables.trace(request)
     matrix = "ff1"
-    if len(choices) > 1:
-        matrix = place.controls.segmented_control(
-            "Matrix",
-            choices,
-            format_func=MATRIX_TITLES.get,
-            default="ff1",
-            required=True,
-            key="input_matrix",
-            bind="query-params",
+    if "gate" in run.factors:
+        matrix = choice(
+            place.controls, "Matrix", MATRIX_TITLES, "input_matrix", among=("ff1", "gate")
         )
-    lens = analysis.backward_lens(request, matrix)
+    lens = tables.backward_lens(request, matrix)
     table = lens.assign(word=[first(tokens) for tokens in lens["top_tokens"]])
     chart = gradient_table(
         table,
@@ -112,7 +105,7 @@ def input_cell(number: int, request: Request) -> None:
         marked=[False] * len(lens),
     )
     place.show(
-        findings.input_finding(lens),
+        input_finding(lens),
         chart,
         "Heatmap of the most probable word of FF1's input, by layer and prompt token",
         fit=False,

@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-import core
 from app.shell.state import Request
 from app.words import shortened, visible
 
 # From the bottom of the model to the top, where the paper's edits work best: 35 of 48 layers.
 USUAL_DEPTH = 0.73
 
-SEGMENT_TITLES = dict(
-    zip(
-        core.SEGMENTS,
-        (
-            "before subject",
-            "subject first",
-            "subject middle",
-            "subject last",
-            "after subject",
-            "further",
-            "last token",
-        ),
-        strict=True,
-    )
-)
 SEGMENT_WIDTH = 112  # pixels, so that a segment's title can be read
+
+
+def choice(
+    place: DeltaGenerator,
+    label: str,
+    titles: Mapping[str, str],
+    key: str,
+    *,
+    among: Container[str] | None = None,
+    default: str | None = None,
+    bound: bool = True,
+    help: str | None = None,
+) -> str:
+    """One of several, picked by its title; the first unless there is a `default`.
+
+    `among` leaves out what this model does not have. What is `bound` stands in the link.
+    """
+    names = [name for name in titles if among is None or name in among]
+    return place.segmented_control(
+        label,
+        names,
+        format_func=titles.get,
+        default=default or names[0],
+        required=True,
+        key=key,
+        bind="query-params" if bound else None,
+        help=help,
+    )
 
 
 def layer_slider(place: DeltaGenerator, request: Request, key: str) -> int:
@@ -62,14 +76,12 @@ def token_picker(place: DeltaGenerator, request: Request, key: str) -> int:
 
 def by_segment(place: DeltaGenerator, request: Request, key: str) -> bool:
     """Tokens or segments; tokens alone, with the reason, where there is no subject."""
-    chosen = place.segmented_control(
+    chosen = choice(
+        place,
         "Columns",
-        ["tokens", "segments"],
-        format_func={"tokens": "Tokens", "segments": "Segments"}.get,
+        {"tokens": "Tokens", "segments": "Segments"},
+        f"{key}_columns",
         default="tokens",
-        required=True,
-        key=f"{key}_columns",
-        bind="query-params",
         help="Segments are places in the prompt as seen from its subject: before it, its first, "
         "middle and last token, and what follows.",
     )

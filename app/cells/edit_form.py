@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 import core
+from app.cells.controls import choice
 from app.shell import ledger
 from app.shell.models import load
+from app.shell.navigation import EDIT
 from app.shell.state import Request
 from app.words import code_span, duration, plain
-from app.work import panel as tasks
+from app.work.job import Job, OnStep
+from app.work.sessions import begin
 from core.editing.comparison import Preflight
 
-TASK = "edit_task"  # in the session
+METHOD_TITLES = {name: method.title for name, method in core.METHODS.items()}
 RATES = {"forward-shift": "eta", "sgd": "lr", "adam": "lr"}
 
 
 def form(request: Request) -> None:
     """The controls and the button; the new edit goes to the end of the ledger."""
-    method = st.segmented_control(
-        "Method",
-        list(core.METHODS),
-        format_func=lambda name: core.METHODS[name].title,
-        default="forward-shift",
-        required=True,
-        key="edit_method",
-        bind="query-params",
-    )
+    method = choice(st, "Method", METHOD_TITLES, "edit_method")
     chosen = core.METHODS[method]
     st.caption(plain(chosen.description))
     row = st.columns([2, 3, 3], vertical_alignment="bottom", gap="medium")
@@ -147,69 +140,18 @@ def size(value: int) -> str:
 
 def start_edit(request: Request, method: str, settings: dict[str, object]) -> None:
     """For the button's callback."""
-    title = f"{core.METHODS[method].title}"
-    work = partial(
-        make_edit,
-        request.model,
-        request.prompt,
-        request.target,
-        request.subject,
-        method,
-        request.edits,
-        settings,
-    )
-    start(title, work)
 
+    def work(on_step: OnStep) -> core.Edit:
+        return core.edit(
+            request.model,
+            request.prompt,
+            request.target,
+            method=method,
+            subject=request.subject,
+            edits=request.edits,
+            on_step=on_step,
+            **settings,
+        )
 
-def make_edit(
-    model: core.LanguageModel,
-    prompt: str,
-    target: str,
-    subject: str | None,
-    method: str,
-    edits: tuple[core.Edit, ...],
-    settings: dict[str, object],
-    on_step,
-) -> core.Edit:
-    return core.edit(
-        model,
-        prompt,
-        target,
-        method=method,
-        subject=subject,
-        edits=edits,
-        on_step=on_step,
-        **settings,
-    )
-
-
-def start(title: str, work, about: object = None) -> None:
-    """Begin a task for this session, unless one is running."""
-    current = st.session_state.get(TASK)
-    if current is not None and current.running:
-        return
-    st.session_state[TASK] = task = tasks.Task(title, work, about)
-    task.start()
-
-
-def collect() -> None:
-    """Take what a finished task has made: an edit into the ledger, a comparison to its place."""
-    task = st.session_state.get(TASK)
-    if task is None or task.running or task.result is None:
-        return
-    if isinstance(task.result, core.Edit):
-        st.session_state["shown_edit"] = ledger.add(task.result).id
-    else:
-        st.session_state["comparison"] = (task.about, task.result)
-    st.session_state[TASK] = None
-
-
-def outcome() -> None:
-    """Why the last task made nothing, if so."""
-    task = st.session_state.get(TASK)
-    if task is None or task.running:
-        return
-    if task.error:
-        st.error(plain(task.error))
-    elif task.ended_early:
-        st.info("Cancelled. Nothing has changed.")
+    title, lock = core.METHODS[method].title, request.model.lock
+    begin(EDIT, Job(title, work, lock=lock, deliver=ledger.add))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from app.cells.tooltips import describe_cells, is_dark
+from app.cells.controls import choice
+from app.cells.tooltips import describe_cells
 from app.charts.token_table import Quantity, token_table
-from app.findings import lenses as findings
-from app.notebook import tables as analysis
-from app.notebook.cell import cell, code_lines
+from app.findings.lenses import forward_finding
+from app.notebook import tables
+from app.notebook.cell import cell, is_dark
+from app.notebook.code import code_lines
 from app.shell.state import Request
 from app.words import code_span, visible
 
@@ -29,16 +31,8 @@ def forward_cell(number: int, request: Request) -> None:
         "Read a column upwards: the last layer, on top, is the real answer.",
         key="forward",
     )
-    colour = place.controls.segmented_control(
-        "Colour",
-        list(COLOURS),
-        format_func=COLOURS.get,
-        default="probability",
-        required=True,
-        key="colour",
-        bind="query-params",
-    )
-    lens = analysis.forward_lens(request, TOP_K)
+    colour = choice(place.controls, "Colour", COLOURS, "colour", default="probability")
+    lens = tables.forward_lens(request, TOP_K)
     vocabulary = request.model.vocabulary_size
     target = request.model.target(request.prompt, request.target).token
     quantity = {
@@ -81,7 +75,7 @@ def forward_cell(number: int, request: Request) -> None:
         marked=table["top_tokens"].str[0] == target,
     )
     place.show(
-        findings.forward_finding(lens, target, vocabulary),
+        forward_finding(lens, target, vocabulary),
         chart,
         "Heatmap of the most probable word for each layer and prompt token",
         fit=False,

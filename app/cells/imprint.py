@@ -6,16 +6,16 @@ import pandas as pd
 from streamlit.delta_generator import DeltaGenerator
 
 import core
-from app.cells.controls import layer_slider, token_picker
-from app.cells.tooltips import is_dark
-from app.charts.curves import MATRIX_TITLES
+from app.cells.controls import choice, layer_slider, token_picker
 from app.charts.flow import Panel, flow_chart
 from app.charts.grid import span_table
 from app.charts.scatter import agreement_chart
-from app.findings import lenses as findings
-from app.notebook import tables as analysis
-from app.notebook.cell import cell, code_lines
+from app.findings.step import agreement_finding, duality_finding, imprint_finding
+from app.notebook import tables
+from app.notebook.cell import cell, is_dark
+from app.notebook.code import code_lines
 from app.shell.state import Request
+from app.titles import MATRIX_TITLES
 from app.words import code_span, shortened, visible
 
 STEPS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -32,11 +32,11 @@ def imprint_cells(request: Request) -> None:
         key="imprint",
     )
     layer, position, matrix, step, everyone = controls(place.controls, request)
-    result = analysis.imprint_and_shift(request, layer, matrix, position, step, everyone)
-    run = analysis.trace(request)
-    copies = analysis.imprint_copies(request, layer, position, step)
+    result = tables.imprint_and_shift(request, layer, matrix, position, step, everyone)
+    run = tables.trace(request)
+    copies = tables.imprint_copies(request, layer, position, step)
     place.show(
-        findings.imprint_finding(
+        imprint_finding(
             result,
             MATRIX_TITLES[matrix],
             run.tokens[position],
@@ -73,14 +73,13 @@ def controls(place: DeltaGenerator, request: Request) -> tuple[int, int, str, fl
         bind="query-params",
         help="The learning rate. The larger it is, the further the output turns.",
     )
-    matrix = row[3].segmented_control(
+    matrix = choice(
+        row[3],
         "Matrix that learns",
-        [name for name in ("ff1", "gate", "ff2") if name in analysis.trace(request).factors],
-        format_func=MATRIX_TITLES.get,
+        MATRIX_TITLES,
+        "imprint_matrix",
+        among=tables.trace(request).factors,
         default="ff2",
-        required=True,
-        key="imprint_matrix",
-        bind="query-params",
     )
     everyone = place.toggle(
         "Learn from all prompt tokens at once",
@@ -127,7 +126,7 @@ def agreement_cell(request: Request, result: core.ImprintAndShift, lines: list[s
         key="agreement",
     )
     place.show(
-        findings.agreement_finding(result),
+        agreement_finding(result),
         agreement_chart(result, dark=is_dark()),
         "Scatter plot of the predicted against the measured change of each output number",
         fit=False,
@@ -143,12 +142,12 @@ def duality_cell(request: Request, layer: int) -> None:
         "mixtures of the inputs x; FF2's are mixtures of the signals δ. A row is a token's vector.",
         key="duality",
     )
-    run = analysis.trace(request)
-    place.picture.markdown(findings.duality_finding(run, layer))
-    tables = []
+    run = tables.trace(request)
+    place.picture.markdown(duality_finding(run, layer))
+    spans = []
     for matrix, symbol, which in (("ff1", "x", "reads"), ("ff2", "δ", "turns to")):
-        span = analysis.gradient_span(request, layer, matrix)
-        tables.append(span.assign(matrix=matrix))
+        span = tables.gradient_span(request, layer, matrix)
+        spans.append(span.assign(matrix=matrix))
         labels = [
             f"{shortened(visible(token), 12)}: {symbol} {which} "
             f"{shortened(visible(tokens[0]), 12) if tokens else '–'}"
@@ -161,10 +160,9 @@ def duality_cell(request: Request, layer: int) -> None:
     place.finish(
         code_lines(
             request,
-            "import pandas as pd",
             "run = trace(model, prompt, target)",
             f'tables = [gradient_span(run, {layer}, m).assign(matrix=m) for m in ("ff1", "ff2")]',
             "table = pd.concat(tables, ignore_index=True)",
         ),
-        pd.concat(tables, ignore_index=True),
+        pd.concat(spans, ignore_index=True),
     )

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import core
-from app.cells.controls import by_segment, token_picker
-from app.cells.tooltips import is_dark
+from app.cells.controls import by_segment, choice, token_picker
 from app.charts.curves import token_rank_by_layer
 from app.charts.grid import cosine_table
-from app.findings import lenses as findings
-from app.notebook import tables as analysis
-from app.notebook.cell import cell, code_lines
+from app.findings.lenses import token_rank_finding
+from app.findings.signal import similarity_finding
+from app.notebook import tables
+from app.notebook.cell import cell, is_dark
+from app.notebook.code import code_lines
 from app.shell.state import Request
+from app.titles import VECTOR_TITLES, WORD_TITLES
 from app.words import code_span
-
-VECTORS = {"ff2": "Signal δ of FF2", "ff1": "Input x of FF1"}
-WORDS = {"target": "The target", "answer": "The model's answer"}
 
 
 def similarity_cell(number: int, request: Request) -> None:
@@ -26,10 +25,10 @@ def similarity_cell(number: int, request: Request) -> None:
         key="similarity",
     )
     position = token_picker(place.controls, request, "similarity")
-    table = analysis.layer_similarity(request, position)
-    token = analysis.trace(request).tokens[position]
+    table = tables.layer_similarity(request, position)
+    token = tables.trace(request).tokens[position]
     place.show(
-        findings.similarity_finding(table, code_span(token)),
+        similarity_finding(table, code_span(token)),
         cosine_table(table, dark=is_dark()),
         "Heatmap of the cosine between the learning signals of all pairs of layers",
         fit=False,
@@ -55,33 +54,17 @@ def token_ranks_cell(number: int, request: Request) -> None:
         key="token_ranks",
     )
     row = place.controls.columns([2, 2, 2], vertical_alignment="bottom", gap="medium")
-    matrix = row[0].segmented_control(
-        "Vector",
-        list(VECTORS),
-        format_func=VECTORS.get,
-        default="ff2",
-        required=True,
-        key="ranks_vector",
-        bind="query-params",
-    )
-    word = row[1].segmented_control(
-        "Word",
-        list(WORDS),
-        format_func=WORDS.get,
-        default="target",
-        required=True,
-        key="ranks_word",
-        bind="query-params",
-    )
+    matrix = choice(row[0], "Vector", VECTOR_TITLES, "ranks_vector", default="ff2")
+    word = choice(row[1], "Word", WORD_TITLES, "ranks_word", default="target")
     segmented = by_segment(row[2], request, "ranks")
-    run = analysis.trace(request)
-    lens = analysis.backward_lens(request, matrix)
+    run = tables.trace(request)
+    lens = tables.backward_lens(request, matrix)
     column, vocabulary = f"{word}_rank", request.model.vocabulary_size
     text = run.target.token if word == "target" else run.answer
     lines = [f'table = backward_lens(trace(model, prompt, target), "{matrix}")']
     shown = lens
     if segmented:
-        shown = core.segment_means(lens, analysis.segments(request))
+        shown = core.segment_means(lens, tables.segments(request))
         lines.append("table = segment_means(table, segments(model, prompt, subject))")
     elif matrix == "ff1":
         shown = lens.drop(columns="near_zero")  # x is there even where nothing is learned
@@ -90,7 +73,7 @@ def token_ranks_cell(number: int, request: Request) -> None:
         place.picture.info("Nothing to draw: the signal is zero everywhere.")
     else:
         place.show(
-            findings.token_rank_finding(lens, column, text, symbol, vocabulary),
+            token_rank_finding(lens, column, text, symbol, vocabulary),
             token_rank_by_layer(
                 shown,
                 vocabulary,

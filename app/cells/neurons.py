@@ -7,14 +7,14 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from app.cells.controls import layer_slider
-from app.cells.tooltips import is_dark
-from app.charts.curves import MATRIX_TITLES
+from app.cells.controls import choice, layer_slider
 from app.charts.grid import coefficient_chart, neuron_table
-from app.findings import lenses as findings
-from app.notebook import tables as analysis
-from app.notebook.cell import cell, code_lines
+from app.findings.neurons import neuron_finding, one_neuron_finding, overlap_finding
+from app.notebook import tables
+from app.notebook.cell import cell, is_dark
+from app.notebook.code import code_lines
 from app.shell.state import Request
+from app.titles import MATRIX_TITLES
 from app.words import visible
 from core.gradients.neurons import OVERLAP_TOKENS
 
@@ -49,14 +49,13 @@ def groups_cell(request: Request) -> tuple[int, str]:
     )
     row = place.controls.columns([2, 2, 2], vertical_alignment="bottom", gap="medium")
     layer = layer_slider(row[0], request, "neurons")
-    matrix = row[1].segmented_control(
+    matrix = choice(
+        row[1],
         "Matrix",
-        [name for name in ("ff1", "gate", "ff2") if name in analysis.trace(request).factors],
-        format_func=MATRIX_TITLES.get,
+        MATRIX_TITLES,
+        "neurons_matrix",
+        among=tables.trace(request).factors,
         default="ff2",
-        required=True,
-        key="neurons_matrix",
-        bind="query-params",
     )
     normalized = row[2].toggle(
         "Normalised lens",
@@ -65,11 +64,9 @@ def groups_cell(request: Request) -> tuple[int, str]:
         help="Divides each neuron by its norm before reading it, so that small ones are not "
         "drowned by the final norm's own bias (appendix H).",
     )
-    table = analysis.gradient_neurons(request, layer, matrix, (), normalized)
+    table = tables.gradient_neurons(request, layer, matrix, (), normalized)
     place.picture.markdown(
-        findings.neuron_finding(
-            table, MATRIX_TITLES[matrix], layer, analysis.trace(request).target.token
-        )
+        neuron_finding(table, MATRIX_TITLES[matrix], layer, tables.trace(request).target.token)
     )
     shown = pd.DataFrame(
         {
@@ -146,7 +143,7 @@ def overlap_cell(request: Request, layer: int, matrix: str) -> int:
         help=f"At most {COLUMNS} are drawn, evenly spaced between the two ends. Narrow the range "
         "to see every one.",
     )
-    everything = analysis.neuron_overlap(request, layer, matrix)
+    everything = tables.neuron_overlap(request, layer, matrix)
     step = -(-(high - low + 1) // COLUMNS)
     shown = everything[
         everything["order"].between(low, high) & ((everything["order"] - low) % step == 0)
@@ -155,7 +152,7 @@ def overlap_cell(request: Request, layer: int, matrix: str) -> int:
     if key not in st.session_state:
         st.session_state[key] = int(everything["neuron"].iloc[0])
     chosen = st.session_state[key]
-    place.picture.markdown(findings.overlap_finding(everything, symbol))
+    place.picture.markdown(overlap_finding(everything, symbol))
     for column, limit, title in (
         ("overlap", OVERLAP_TOKENS, f"**Shared words** among the {OVERLAP_TOKENS} most probable"),
         ("cosine", 1, "**Cosine**"),
@@ -197,11 +194,11 @@ def one_neuron_cell(request: Request, layer: int, matrix: str, chosen: int) -> N
         key=neuron_key(request),
         width=220,
     )
-    table = analysis.gradient_neurons(request, layer, matrix, (int(unit),), False)
-    everything = analysis.neuron_overlap(request, layer, matrix)
+    table = tables.gradient_neurons(request, layer, matrix, (int(unit),), False)
+    everything = tables.neuron_overlap(request, layer, matrix)
     rows = everything[everything["neuron"] == unit]
     place.show(
-        findings.one_neuron_finding(table.iloc[0], request.model.d_mlp),
+        one_neuron_finding(table.iloc[0], request.model.d_mlp),
         coefficient_chart(rows, symbol, dark=is_dark()),
         "Bar chart of how much of each prompt token's vector the neuron holds",
         fit=False,

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import core
-from app.cells.controls import SEGMENT_TITLES, SEGMENT_WIDTH, by_segment
-from app.cells.tooltips import describe_cells, is_dark, short_number
+from app.cells.controls import SEGMENT_WIDTH, by_segment, choice
+from app.cells.tooltips import describe_cells, short_number
 from app.charts.curves import token_rank_by_layer
 from app.charts.token_table import NUMBER_WIDTH, PAGE_WIDTH, Quantity, token_table
-from app.findings import lenses as findings
-from app.notebook import tables as analysis
-from app.notebook.cell import cell, code_lines
+from app.findings.lenses import backward_finding, target_rank_finding
+from app.findings.signal import norm_finding
+from app.notebook import tables
+from app.notebook.cell import cell, is_dark
+from app.notebook.code import code_lines
 from app.shell.state import Request
-
-MODULE_TITLES = {
-    "ff2": "FF2 (MLP output)",
-    "ff1": "FF1 (MLP input)",
-    "gate": "FF1's gate",
-    "attn_out": "Attention output",
-    "attn_in": "Attention input (Q, K, V)",
-    "block": "Whole block",
-}
+from app.titles import MODULE_TITLES, SEGMENT_TITLES
 
 
 def norms_cell(number: int, request: Request, *, key: str = "norms") -> None:
@@ -31,20 +25,19 @@ def norms_cell(number: int, request: Request, *, key: str = "norms") -> None:
         "the input x is there. Their product is the size of the correction.",
         key=key,
     )
-    run = analysis.trace(request)
-    module = place.controls.segmented_control(
+    run = tables.trace(request)
+    module = choice(
+        place.controls,
         "Part of the model",
-        [name for name in MODULE_TITLES if name in run.factors],
-        format_func=MODULE_TITLES.get,
+        MODULE_TITLES,
+        "module" if key == "norms" else f"{key}_module",
+        among=run.factors,
         default="ff2",
-        required=True,
-        key="module" if key == "norms" else f"{key}_module",
-        bind="query-params",
     )
-    everything = analysis.vjp_norms(request)
+    everything = tables.vjp_norms(request)
     norms = everything[everything["module"] == module]
     segmented = by_segment(place.controls, request, key)
-    shown = core.segment_means(norms, analysis.segments(request)) if segmented else norms
+    shown = core.segment_means(norms, tables.segments(request)) if segmented else norms
     table = shown.assign(
         signal=shown["norm"].map(short_number), size=shown["input_norm"].map(short_number)
     )
@@ -54,7 +47,7 @@ def norms_cell(number: int, request: Request, *, key: str = "norms") -> None:
     }
     if segmented:
         tooltips |= {"Tokens in the segment": table["tokens"].astype(str)}
-    place.picture.markdown(findings.norm_finding(norms, MODULE_TITLES[module]))
+    place.picture.markdown(norm_finding(norms, MODULE_TITLES[module]))
     pictures = [place.picture, place.picture] if segmented else place.picture.columns(2)
     for where, column, text, palette, title in (
         (pictures[0], "norm", "signal", "norm", "Signal: ‖δ‖ of the output, L2"),
@@ -77,7 +70,7 @@ def norms_cell(number: int, request: Request, *, key: str = "norms") -> None:
     lines = ["table = vjp_norms(trace(model, prompt, target))"]
     if segmented:
         lines.append("table = segment_means(table, segments(model, prompt, subject))")
-        everything = core.segment_means(everything, analysis.segments(request))
+        everything = core.segment_means(everything, tables.segments(request))
     place.finish(code_lines(request, *lines), everything)
 
 
@@ -89,14 +82,14 @@ def target_rank_cell(number: int, request: Request) -> None:
         "a line runs, the more the update, which subtracts δ, pushes towards the target.",
         key="target_rank",
     )
-    run = analysis.trace(request)
-    lens = analysis.backward_lens(request, "ff2")
+    run = tables.trace(request)
+    lens = tables.backward_lens(request, "ff2")
     vocabulary = request.model.vocabulary_size
     if lens["near_zero"].all():
-        place.picture.info(findings.backward_finding(lens, run.target.token, vocabulary))
+        place.picture.info(backward_finding(lens, run.target.token, vocabulary))
         return
     place.show(
-        findings.target_rank_finding(lens, run.target.token, vocabulary),
+        target_rank_finding(lens, run.target.token, vocabulary),
         token_rank_by_layer(lens, vocabulary, dark=is_dark()),
         "Line chart of the target's rank in the gradient by layer, a line for each prompt token",
         fit=True,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from app.cells.tooltips import is_dark
 from app.charts.curves import rank_by_layer, rank_by_length
-from app.findings import lenses as findings
-from app.notebook import tables as analysis
-from app.notebook.cell import cell, code_lines
+from app.findings.directions import rank_curve_finding, rank_finding
+from app.notebook import tables
+from app.notebook.cell import cell, is_dark
+from app.notebook.code import code_lines
 from app.shell.state import Request
 
 
@@ -28,12 +28,12 @@ def rank_curve_cell(number: int, request: Request) -> None:
         bind="query-params",
         placeholder="Choose at least one layer",
     )
-    curve = analysis.rank_curve(request)
+    curve = tables.rank_curve(request)
     if not chosen:
         place.picture.info("No layer is chosen. Choose one or more below.")
     else:
         place.show(
-            findings.rank_curve_finding(curve),
+            rank_curve_finding(curve),
             rank_by_length(curve, sorted(chosen), full_rank(request), dark=is_dark()),
             "Line chart of gradient rank against prompt length, a line for each layer",
             fit=False,
@@ -49,9 +49,9 @@ def rank_by_layer_cell(number: int, request: Request) -> None:
         "token is corrected, so that one direction is left.",
         key="rank_by_layer",
     )
-    ranks = analysis.gradient_rank(request)
+    ranks = tables.gradient_rank(request)
     place.show(
-        findings.rank_finding(ranks, full_rank(request)),
+        rank_finding(ranks, full_rank(request)),
         rank_by_layer(ranks, full_rank(request), dark=is_dark()),
         "Line chart of the gradient's rank in every layer",
         fit=True,

@@ -6,96 +6,24 @@ import pandas as pd
 import streamlit as st
 
 import core
-from app.cells.controls import SEGMENT_TITLES, SEGMENT_WIDTH
-from app.cells.norms import MODULE_TITLES
-from app.cells.tooltips import is_dark, short_number
-from app.charts.curves import MATRIX_TITLES
+from app.cells.controls import SEGMENT_WIDTH, choice
+from app.cells.tooltips import short_number
 from app.charts.grid import cosine_table
 from app.charts.studies import relative_rank_by_layer, share_by_layer
 from app.charts.token_table import Quantity, token_table
-from app.findings import lenses as findings
-from app.notebook.cell import cell, literal
-from app.words import plain
-from app.work.job import session_job
+from app.findings.signal import similarity_finding
+from app.findings.studies import full_rank_finding, study_norm_finding, study_rank_finding
+from app.notebook.cell import cell, is_dark
+from app.notebook.code import literal, program
+from app.titles import (
+    ANSWERED_TITLES,
+    MATRIX_TITLES,
+    MODULE_TITLES,
+    SEGMENT_TITLES,
+    VECTOR_TITLES,
+    WORD_TITLES,
+)
 from core.studies.counterfact import MINI_COUNTERFACT
-from core.studies.header import Header
-
-STUDIES = "studies"  # in the session: token or upload id -> Study, the newest last
-MOST_STUDIES = 6
-ANSWERED = {"all": "All", "correctly": "Answered correctly", "wrongly": "Answered wrongly"}
-VECTORS = {"ff2": "Signal δ of FF2", "ff1": "Input x of FF1"}
-WORDS = {"target": "The target", "answer": "The model's answer"}
-
-
-def known_studies() -> dict[str, core.Study]:
-    """This session's studies, the one that has just ended included."""
-    studies = st.session_state.setdefault(STUDIES, {})
-    job = session_job()
-    if job is not None and not job.running and job.result is not None and job.result.header.counted:
-        studies[job.token] = job.result
-    while len(studies) > MOST_STUDIES:
-        studies.pop(next(iter(studies)))
-    return studies
-
-
-def add_uploaded_study() -> None:
-    """Read a study that was downloaded earlier; for the uploader's callback."""
-    file = st.session_state.get("study_file")
-    st.session_state["study_file_problem"] = ""
-    if file is None:
-        return
-    try:
-        st.session_state[STUDIES][file.file_id] = core.Study.load(file.getvalue())
-    except core.PromptError as error:
-        st.session_state["study_file_problem"] = str(error)
-
-
-def compare(studies: dict[str, core.Study]) -> tuple[list[core.Study], core.Study]:
-    """Which studies the line pictures hold, and which one the others are about."""
-    names = dict(zip(studies, core.study_names(list(studies.values())), strict=True))
-    row = st.columns([3, 3, 2], vertical_alignment="bottom", gap="medium")
-    keys = list(studies)
-    shown = row[0].multiselect(
-        "Studies side by side",
-        keys,
-        default=keys,
-        format_func=names.get,
-        key=f"compared_{len(keys)}_{keys[-1]}",
-        placeholder="Choose at least one study",
-    )
-    main = row[1].selectbox(
-        "Study in the heatmaps",
-        keys,
-        index=len(keys) - 1,
-        format_func=lambda key: described(names[key], studies[key].header),
-        key=f"main_study_{len(keys)}_{keys[-1]}",
-    )
-    answered = row[2].selectbox(
-        "Prompts", list(ANSWERED), format_func=ANSWERED.get, key="study_answered"
-    )
-    st.session_state["answered"] = answered
-    return [studies[key] for key in shown or [main]], studies[main]
-
-
-def described(name: str, header: Header) -> str:
-    part = "" if header.finished else ", cancelled"
-    return f"{name}: {header.counted} records{part}"
-
-
-def summary(study: core.Study) -> None:
-    header = study.header
-    ended = "" if header.finished else f" It was cancelled after {header.done} of {header.total}."
-    left_out = f" {len(header.skipped)} did not fit the model." if header.skipped else ""
-    st.markdown(
-        plain(
-            f"{header.model}: {header.counted} records of {header.records}, seed {header.seed}, in "
-            f"{header.seconds:.1f} s. The model answered {header.correct} of them correctly before "
-            f"any change.{ended}{left_out}"
-        )
-    )
-    if header.skipped:
-        with st.expander(f"{len(header.skipped)} records that did not fit"):
-            st.dataframe(pd.DataFrame(header.skipped, columns=["case_id", "reason"]))
 
 
 def study_code(study: core.Study, table: str) -> str:
@@ -103,15 +31,13 @@ def study_code(study: core.Study, table: str) -> str:
     header = study.header
     own = header.records == MINI_COUNTERFACT.name
     path = f"data/{header.records}" if own else header.records
-    return "\n".join(
+    return program(
+        header.model,
         [
-            "from core import load_counterfact, load_model, study",
-            "",
-            f"model = load_model({literal(header.model)})",
             f"records = load_counterfact({literal(path)})",
             f"result = study(model, records, limit={header.limit}, seed={header.seed})",
             f"table = result.{table}",
-        ]
+        ],
     )
 
 
@@ -124,7 +50,7 @@ def picture_cells(studies: list[core.Study], main: core.Study) -> None:
 
 
 def nothing(place: object, answered: str) -> None:
-    place.picture.info(f"No prompt of this study was {ANSWERED[answered].lower()}.")
+    place.picture.info(f"No prompt of this study was {ANSWERED_TITLES[answered].lower()}.")
 
 
 def full_rank_cell(number: int, studies: list[core.Study], main: core.Study, answered: str) -> None:
@@ -136,13 +62,14 @@ def full_rank_cell(number: int, studies: list[core.Study], main: core.Study, ans
         key="study_rank",
         original=True,
     )
-    matrix = place.controls.segmented_control(
+    matrix = choice(
+        place.controls,
         "Matrix",
-        list(main.header.mlp_matrices),
-        format_func=MATRIX_TITLES.get,
+        MATRIX_TITLES,
+        "study_rank_matrix",
+        among=main.header.mlp_matrices,
         default="ff1",
-        required=True,
-        key="study_rank_matrix",
+        bound=False,
     )
     table = core.side_by_side(studies, "gradient_ranks")
     table = table[(table["answered"] == answered) & (table["matrix"] == matrix) & (table["n"] > 0)]
@@ -150,7 +77,7 @@ def full_rank_cell(number: int, studies: list[core.Study], main: core.Study, ans
         nothing(place, answered)
         return
     place.show(
-        findings.full_rank_finding(main, matrix, answered),
+        full_rank_finding(main, matrix, answered),
         share_by_layer(table, dark=is_dark()),
         "Line chart of the share of prompts with full gradient rank by layer",
         fit=True,
@@ -203,21 +130,22 @@ def norms_cell(number: int, main: core.Study, answered: str) -> None:
         key="study_norms",
         original=True,
     )
-    module = place.controls.segmented_control(
+    module = choice(
+        place.controls,
         "Part of the model",
-        [name for name in MODULE_TITLES if name in main.header.modules],
-        format_func=MODULE_TITLES.get,
+        MODULE_TITLES,
+        "study_module",
+        among=main.header.modules,
         default="ff2",
-        required=True,
-        key="study_module",
+        bound=False,
     )
-    column = place.controls.segmented_control(
+    column = choice(
+        place.controls,
         "Quantity",
-        ["norm", "input_norm"],
-        format_func={"norm": "Signal ‖δ‖", "input_norm": "Input ‖x‖"}.get,
+        {"norm": "Signal ‖δ‖", "input_norm": "Input ‖x‖"},
+        "study_quantity",
         default="norm",
-        required=True,
-        key="study_quantity",
+        bound=False,
     )
     norms = main.norms
     table = norms[(norms["answered"] == answered) & (norms["module"] == module)]
@@ -226,7 +154,7 @@ def norms_cell(number: int, main: core.Study, answered: str) -> None:
         return
     title = "‖δ‖, L2" if column == "norm" else "‖x‖, L2"
     place.show(
-        findings.study_norm_finding(table, column, MODULE_TITLES[module]),
+        study_norm_finding(table, column, MODULE_TITLES[module]),
         segment_table(table, column, Quantity(column, column, f"Mean {title}"), title),
         f"Heatmap of the mean {title} by layer and segment of the prompt",
         fit=False,
@@ -245,22 +173,8 @@ def ranks_cell(number: int, studies: list[core.Study], main: core.Study, answere
         original=True,
     )
     row = place.controls.columns(2, vertical_alignment="bottom")
-    matrix = row[0].segmented_control(
-        "Vector",
-        list(VECTORS),
-        format_func=VECTORS.get,
-        default="ff2",
-        required=True,
-        key="study_vector",
-    )
-    word = row[1].segmented_control(
-        "Word",
-        list(WORDS),
-        format_func=WORDS.get,
-        default="target",
-        required=True,
-        key="study_word",
-    )
+    matrix = choice(row[0], "Vector", VECTOR_TITLES, "study_vector", default="ff2", bound=False)
+    word = choice(row[1], "Word", WORD_TITLES, "study_word", default="target", bound=False)
     everything = main.token_ranks
     table = everything[(everything["answered"] == answered) & (everything["matrix"] == matrix)]
     if not table["n"].any():
@@ -275,7 +189,7 @@ def ranks_cell(number: int, studies: list[core.Study], main: core.Study, answere
         domain=(0, main.header.vocabulary_size - 1),
     )
     place.show(
-        findings.study_rank_finding(table, word, symbol, main.header.vocabulary_size),
+        study_rank_finding(table, word, symbol, main.header.vocabulary_size),
         segment_table(table, f"{word}_rank", quantity, title),
         f"Heatmap of the mean rank of the {word} by layer and segment",
         fit=False,
@@ -310,31 +224,9 @@ def cosine_cell(number: int, main: core.Study, answered: str) -> None:
         nothing(place, answered)
         return
     place.show(
-        findings.similarity_finding(table, "the last token"),
+        similarity_finding(table, "the last token"),
         cosine_table(table, dark=is_dark()),
         "Heatmap of the mean cosine between layers",
         fit=False,
     )
     place.finish(study_code(main, "cosines"), everything)
-
-
-def downloads(main: core.Study) -> None:
-    """The study as one file, to keep and to compare with later."""
-    row = st.columns([3, 5], vertical_alignment="bottom")
-    row[0].download_button(
-        "Download the study (zip)",
-        data=main.as_zip,
-        file_name=f"study-{main.header.model.replace('/', '-')}-{main.header.seed}.zip",
-        mime="application/zip",
-        on_click="ignore",
-        key="study_zip",
-    )
-    row[1].file_uploader(
-        "Compare with an earlier study: its zip file",
-        type=["zip"],
-        key="study_file",
-        on_change=add_uploaded_study,
-    )
-    problem = st.session_state.get("study_file_problem")
-    if problem:
-        st.error(plain(problem))

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import streamlit as st
 
 import core
-from app.shell.models import short_name
+from app.cells.controls import choice
+from app.cells.studies import keep_study
+from app.shell.models import load, short_name
+from app.shell.navigation import STUDY
 from app.shell.settings import STUDY_RECORDS, record_files
 from app.shell.state import chosen_model
-from app.words import duration, plain
-from app.work.job import Job, session_job, start_study
+from app.words import plain
+from app.work.job import Job, OnStep
+from app.work.panel import show
+from app.work.sessions import begin, current, running
 from core.studies.counterfact import MINI_COUNTERFACT
 
 SOURCES = {"builtin": "Built-in facts", "upload": "Your file", "server": "A file on this server"}
@@ -20,12 +26,10 @@ SHOWN_PROBLEMS = 10
 
 
 def setup(open_at_first: bool) -> bool:
-    """The form, or the progress of the running study with a button that ends it; whether one
-    runs."""
-    job = session_job()
+    """The form, or the progress of the running study; whether one runs."""
+    job = current(STUDY)
     if job is not None and job.running:
-        with st.container(border=True, key="cell_progress"):
-            watch(job)
+        show(STUDY)
         return True
     if job is not None and job.error:
         st.error(plain(job.error))
@@ -36,45 +40,16 @@ def setup(open_at_first: bool) -> bool:
     return False
 
 
-@st.fragment(run_every=1.0)
-def watch(job: Job) -> None:
-    """Progress with the time that is left; the page starts anew when the study has ended."""
-    session_job()
-    if not job.running:
-        st.rerun()
-    st.markdown(f"**Running: {job.total} records of {plain(job.records.name)}**")
-    st.progress(job.done / max(1, job.total), progress_text(job))
-    if st.button("Cancel the study", key="cancel_study"):
-        job.cancelled.set()
-    if job.keep:
-        st.caption(
-            "You may use the other pages meanwhile, and close this tab: the study goes on, and "
-            "this page's link finds it again."
-        )
-    else:
-        st.caption(
-            "You may use the other pages meanwhile. When you close this tab, the study is "
-            "cancelled after 20 seconds."
-        )
-
-
-def progress_text(job: Job) -> str:
-    if job.cancelled.is_set():
-        return f"Ending after the record in hand: {job.done} of {job.total}"
-    left = job.seconds_left
-    estimate = "estimating the time …" if left is None else f"about {duration(left)} left"
-    return f"{job.done} of {job.total} records, {estimate}"
-
-
 def choose_records() -> core.Records | None:
     sources = [name for name in SOURCES if name != "server" or record_files()]
-    source = st.segmented_control(
+    source = choice(
+        st,
         "Records",
-        sources,
-        format_func=SOURCES.get,
+        SOURCES,
+        "records_source",
+        among=sources,
         default="builtin",
-        required=True,
-        key="records_source",
+        bound=False,
         help="CounterFact records: a fact, its prompt and subject, and another target to learn.",
     )
     try:
@@ -161,5 +136,49 @@ def start_form(records: core.Records) -> None:
     )
     name = chosen_model()
     if st.button(f"Start with {plain(short_name(name))}", type="primary", key="start_study"):
-        start_study(name, records, int(limit), int(seed), keep)
+        start_study(load(name), records, int(limit), int(seed), keep)
         st.rerun()
+
+
+def start_study(
+    model: core.LanguageModel, records: core.Records, limit: int, seed: int, keep: bool
+) -> Job:
+    """Begin a study for this session, unless one is running already.
+
+    It takes its turns on the model record by record, so that other visitors wait for one record at
+    most. What it has so far is on disk, in a folder of its own that goes with it.
+    """
+    known = running(STUDY)
+    if known is not None:
+        return known
+    folder = TemporaryDirectory()
+
+    def work(on_step: OnStep) -> core.Study:
+        try:
+            return core.study(
+                model,
+                records,
+                limit=limit,
+                seed=seed,
+                on_step=on_step,
+                save_to=folder.name,
+                batch_size=1,
+            )
+        except core.Cancelled:
+            return core.Study.load(folder.name)
+
+    def deliver(study: core.Study) -> None:
+        if study.header.counted:
+            keep_study(job.token, study)
+
+    job = Job(
+        f"Study of {records.name}",
+        work,
+        unit="record",
+        total=min(limit, len(records)),
+        keep=keep,
+        lock=model.lock,
+        deliver=deliver,
+        clean_up=folder.cleanup,
+    )
+    return begin(STUDY, job, link=True, quick=0)

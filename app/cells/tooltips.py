@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import pandas as pd
-import streamlit as st
 
 from app.words import visible
-
-
-def is_dark() -> bool:
-    return st.context.theme.type == "dark"
 
 
 def describe_cells(table: pd.DataFrame) -> dict[str, pd.Series]:

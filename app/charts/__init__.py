@@ -1,1 +1,4 @@
-"""Chart builders: a DataFrame in, an Altair chart out; no Streamlit inside."""
+"""A DataFrame in, a chart out; no Streamlit inside.
+
+Imports words, titles and core alone; the notebook and cells import it.
+"""

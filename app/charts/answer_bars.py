@@ -7,7 +7,7 @@ import html
 import pandas as pd
 
 from app.charts.palette import RAMPS
-from app.words import shortened, visible
+from app.words import percent, shortened, visible
 
 LONGEST = 24  # characters of a token
 
@@ -36,10 +36,3 @@ def answer_bars(answers: pd.DataFrame, *, dark: bool, label: str) -> str:
         f'<table aria-label="{html.escape(label)}" style="border-collapse:collapse;width:100%;'
         f'margin:0;font:13px/21px ui-monospace,monospace">{"".join(rows)}</table>'
     )
-
-
-def percent(share: float) -> str:
-    """As people say it, and never a false 0% or 100%."""
-    if share < 0.0005:
-        return "<0.1%"
-    return ">99.9%" if share > 0.9995 else f"{share:.1%}"

@@ -9,9 +9,9 @@ import pandas as pd
 
 from app.charts.palette import ACCENT, INK, LINES, QUIET
 from app.charts.style import finished
+from app.titles import MATRIX_TITLES
 from app.words import shortened, visible
 
-MATRIX_TITLES = {"ff1": "FF1", "gate": "FF1's gate", "ff2": "FF2"}
 RANK_TITLE = "Rank of the gradient"
 CROWD = 10  # of more lines than this, only the last prompt token's stands out
 

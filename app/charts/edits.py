@@ -5,9 +5,9 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from app.charts.curves import MATRIX_TITLES
 from app.charts.palette import ACCENT, INK, LINES
 from app.charts.style import finished
+from app.titles import MATRIX_TITLES
 
 MEASURES = {
     "target_probability": "Target's probability",

@@ -9,12 +9,8 @@ import pandas as pd
 
 from app.charts.palette import ACCENT, INK, LINES
 from app.charts.style import finished
+from app.titles import RATE_TITLES
 
-METHOD_TITLES = {
-    "forward-shift": "forward pass shift (η)",
-    "sgd": "gradient descent (learning rate)",
-    "adam": "one step of Adam (learning rate)",
-}
 SHAPES = ("circle", "square", "diamond")
 WIDE = 8  # from this ratio of largest to smallest on, perplexities get a log scale
 
@@ -72,13 +68,13 @@ def log_ticks(values: pd.Series) -> list[float]:
 
 def lines(data: pd.DataFrame, y: alt.Y, dark: bool) -> alt.Chart:
     """A line with dots a method, told apart by colour and shape."""
-    names = [METHOD_TITLES[method] for method in data["method"].unique()]
+    names = [RATE_TITLES[method] for method in data["method"].unique()]
     colours = [ACCENT[dark], *LINES[dark]][: len(names)]
     legend = alt.Legend(orient="top", labelLimit=300, symbolSize=90)
     chosen = {"title": "Method", "sort": names, "legend": legend}
     ratio = data["perplexity"] / data["base_perplexity"]
     return (
-        alt.Chart(data.assign(Method=data["method"].map(METHOD_TITLES), ratio=ratio))
+        alt.Chart(data.assign(Method=data["method"].map(RATE_TITLES), ratio=ratio))
         .mark_line(point={"size": 60, "filled": True})
         .encode(
             x=alt.X("layer:O", title="Layer", axis=alt.Axis(labelAngle=0, labelOverlap="parity")),

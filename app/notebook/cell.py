@@ -1,9 +1,7 @@
-"""The notebook cell: title, plain words, finding, picture, controls, code and table."""
+"""The notebook cell: title, plain words, finding, picture, controls, code and files."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,9 +12,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app.charts.export import picture
-from app.words import file_name
-
-LIST_SEPARATOR = " | "
+from app.notebook.csv import as_csv
 
 
 @dataclass(frozen=True)
@@ -77,17 +73,21 @@ class Cell:
                 self.picture_buttons(name, chart, fit)
 
     def picture_buttons(self, name: str, chart: alt.TopLevelMixin, fit: bool) -> None:
-        dark = st.context.theme.type == "dark"
         file = self.key if name == "chart" else f"{self.key}-{name}"
         for form, mime in (("png", "image/png"), ("svg", "image/svg+xml")):
             st.download_button(
                 f"{file}.{form}",
-                data=partial(picture, chart, form, dark=dark, stretched=fit),
+                data=partial(picture, chart, form, dark=is_dark(), stretched=fit),
                 file_name=f"{file}.{form}",
                 mime=mime,
                 on_click="ignore",
                 key=f"{self.key}_{name}_{form}",
             )
+
+
+def is_dark() -> bool:
+    """Whether the visitor sees the dark theme."""
+    return st.context.theme.type == "dark"
 
 
 def page_title(question: str, technical: str) -> None:
@@ -111,74 +111,3 @@ def cell(number: int, title: str, words: str, *, key: str, original: bool = Fals
     box = st.container(border=True, key=f"cell_{key}")
     box.markdown(f"**{number} · {title}**  \n{words}")
     return Cell(box.container(), box.container(), box.container(), key, edits)
-
-
-def as_csv(table: pd.DataFrame) -> bytes:
-    """UTF-8 with a mark, so that spreadsheets read accents; lists are joined with " | "."""
-    flat = table.copy()
-    for column in flat.columns:
-        if flat[column].map(lambda value: isinstance(value, list)).any():
-            flat[column] = flat[column].map(
-                lambda values: LIST_SEPARATOR.join(
-                    value if isinstance(value, str) else f"{value:.6g}" for value in values
-                )
-            )
-    return flat.to_csv(index=False, lineterminator="\r\n").encode("utf-8-sig")
-
-
-def code_lines(request: object, *lines: str) -> str:
-    """Python that reproduces a cell through core, with the current inputs filled in.
-
-    Lines use `model`, `prompt` and `target`, and `subject` if they name it; the last one is the
-    table.
-    """
-    names = [name for name in CORE_NAMES if re.search(rf"\b{name}\(", "\n".join(lines))]
-    head = [
-        f"from core import {', '.join(sorted(['load_model', *names]))}",
-        "",
-        f"model = load_model({literal(request.model_name)})",
-        f"prompt, target = {literal(request.prompt)}, {literal(request.target)}",
-    ]
-    if request.entries:
-        names.append("Edit")
-        files = [literal(f"{file_name(entry.name)}.safetensors") for entry in request.entries]
-        loads = ", ".join(f"Edit.load({file}, model)" for file in files)
-        head[0] = f"from core import {', '.join(sorted(['load_model', *names]))}"
-        head.append(f"edits = [{loads}]  # downloaded from “Your edits”")
-        lines = [EDITABLE_CALL.sub(r"\1, edits=edits)", line) for line in lines]
-    if any("subject" in line for line in lines):
-        head.append(f"subject = {literal(request.subject)}")
-    return "\n".join([*head, *lines])
-
-
-# Calls whose result depends on the active edits.
-EDITABLE_CALL = re.compile(r"(\b(?:trace|forward_lens|rank_curve)\((?!.*edits=)[^()]*)\)")
-
-CORE_NAMES = (
-    "trace",
-    "forward_lens",
-    "backward_lens",
-    "gradient_rank",
-    "rank_curve",
-    "vjp_norms",
-    "segments",
-    "segment_means",
-    "imprint_and_shift",
-    "imprint_copies",
-    "gradient_neurons",
-    "gradient_span",
-    "neuron_overlap",
-    "layer_similarity",
-    "load_counterfact",
-    "study",
-    "side_by_side",
-    "answers",
-    "change_sizes",
-    "side_effects",
-    "compare_methods",
-)
-
-
-def literal(text: str) -> str:
-    """A Python string literal with double quotes; JSON's escapes mean the same in Python."""
-    return json.dumps(text, ensure_ascii=False)

@@ -85,6 +85,23 @@ def neuron_overlap(request: Request, layer: int, matrix: str) -> pd.DataFrame:
     return _neuron_overlap(*key(request), layer, matrix)
 
 
+def both_answers(request: Request, top_k: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The most probable answers of the original and of the edited model."""
+    return _both_answers(*key(request), top_k)
+
+
+def both_lenses(request: Request) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The forward lens of the original and of the edited model."""
+    return _both_lenses(*key(request))
+
+
+def side_effects(
+    request: Request, around: tuple[tuple[str, ...], ...], old_answer: str
+) -> pd.DataFrame:
+    """`around`: paraphrases, neighbours and unrelated prompts."""
+    return _side_effects(*key(request), around, old_answer)
+
+
 @st.cache_resource(max_entries=TRACES, show_spinner="Reading the prompt …", show_time=True)
 def _trace(asked: Key, _edits: Edits) -> core.Trace:
     model_name, prompt, target, _ = asked
@@ -151,3 +168,41 @@ def _gradient_neurons(
 @st.cache_resource(max_entries=TRACES, show_spinner="Comparing all neurons …", show_time=True)
 def _neuron_overlap(asked: Key, _edits: Edits, layer: int, matrix: str) -> pd.DataFrame:
     return core.neuron_overlap(_trace(asked, _edits), layer, matrix)
+
+
+@st.cache_data(max_entries=128, show_spinner=False)
+def _both_answers(asked: Key, _edits: Edits, top_k: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    model_name, prompt, _, _ = asked
+    model = load(model_name)
+    top_k = min(top_k, model.vocabulary_size)
+    return (
+        core.answers(model, prompt, top_k=top_k),
+        core.answers(model, prompt, edits=_edits, top_k=top_k),
+    )
+
+
+@st.cache_data(max_entries=32, show_spinner="Reading both models …")
+def _both_lenses(asked: Key, _edits: Edits) -> tuple[pd.DataFrame, pd.DataFrame]:
+    model_name, prompt, target, _ = asked
+    model = load(model_name)
+    return (
+        core.forward_lens(model, prompt, target),
+        core.forward_lens(model, prompt, target, edits=_edits),
+    )
+
+
+@st.cache_data(max_entries=64, show_spinner="Asking around …")
+def _side_effects(
+    asked: Key, _edits: Edits, around: tuple[tuple[str, ...], ...], old_answer: str
+) -> pd.DataFrame:
+    model_name, _, target, _ = asked
+    paraphrases, neighbours, unrelated = around
+    return core.side_effects(
+        load(model_name),
+        _edits,
+        paraphrases=paraphrases,
+        neighbours=neighbours,
+        unrelated=unrelated,
+        target=target,
+        old_answer=old_answer,
+    )

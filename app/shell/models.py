@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import gc
 import logging
-import threading
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import streamlit as st
@@ -12,13 +11,12 @@ import streamlit as st
 import core
 from app.shell.settings import downloads_allowed, folder_allowed
 from app.words import megabytes
-from core.errors import Cancelled
+from app.work.job import BYTES, Job
 from core.model.catalog import BUILTIN, looks_like_folder
 
 OTHER = "other"  # the choice that opens a text field for a folder or a hub name
 CARDS = {card.name: card for card in core.CATALOG}
 LOADED_MODELS = 4
-
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +28,17 @@ def load(name: str) -> core.LanguageModel:
 
 
 def preload_default() -> None:
-    """Load the default model, and run it once so that the first user does not pay for it."""
+    """Load the default model, and run it once so that the first user does not pay for it.
+
+    What is in memory then stays there. Streamlit looks for unused objects after every run of a
+    page, a third of a second long if these were among those it looks at.
+    """
     try:
         core.backward_lens(core.trace(load(default_model()), "Obama grew up in", "Paris"))
     except core.ModelError:
         log.exception("the default model cannot be used; visitors can choose another")
+    gc.collect()
+    gc.freeze()
 
 
 def default_model() -> str:
@@ -71,48 +75,24 @@ def refusal(name: str) -> str:
     return ""
 
 
-@dataclass
-class Download:
-    """A download in progress, shared by all who wait for it."""
-
-    name: str
-    done: int = 0
-    size: int = 0
-    error: str = ""
-    cancelled: threading.Event = field(default_factory=threading.Event)
-    thread: threading.Thread | None = None
-
-    @property
-    def running(self) -> bool:
-        return self.thread is not None and self.thread.is_alive()
-
-    def run(self) -> None:
-        try:
-            core.download_model(self.name, on_progress=self.report)
-        except Cancelled:
-            self.error = "The download was cancelled. What has arrived is kept."
-        except core.ModelError as error:
-            self.error = str(error)
-
-    def report(self, done: int, size: int) -> None:
-        if self.cancelled.is_set():
-            raise Cancelled
-        self.done, self.size = done, size
-
-
 @st.cache_resource(show_spinner=False)
-def downloads() -> dict[str, Download]:
+def downloads() -> dict[str, Job]:
+    """The server's downloads by the model's name, shared by all who wait for it."""
     return {}
 
 
 def start_download(name: str) -> None:
-    """Fetch a model in the background, unless somebody already does."""
+    """Fetch a model in the background, unless somebody already does; for callbacks."""
     current = downloads().get(name)
     if current is None or not current.running:
-        job = Download(name)
-        job.thread = threading.Thread(target=job.run, daemon=True, name=f"download {name}")
-        downloads()[name] = job
-        job.thread.start()
+        downloads()[name] = job = Job(
+            f"Downloading {short_name(name)}",
+            lambda on_step: core.download_model(name, on_progress=on_step),
+            unit=BYTES,
+            total=CARDS[name].download if name in CARDS else 0,
+            keep=True,
+        )
+        job.start()
 
 
 def expected_size(name: str) -> str:

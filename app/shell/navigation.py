@@ -1,5 +1,6 @@
-"""The pages in the order of the menu: file, title, path in the URL."""
+"""The menu, and on which page long work is drawn."""
 
+# In the order of the menu: file, title, path in the URL.
 PAGES = (
     ("start.py", "Start", ""),
     ("forward_lens.py", "Forward lens", "forward_lens"),
@@ -14,3 +15,7 @@ PAGES = (
     ("ask.py", "Ask", "ask"),
     ("edit_strength.py", "Edit strength", "edit_strength"),
 )
+
+# The slots of a session's long work, and the path of the page that draws each whole.
+STUDY, EDIT, STRENGTH, ASK_ALL = "study", "edit", "strength", "ask_all"
+JOB_PAGES = {STUDY: "many_prompts", EDIT: "edit", STRENGTH: "edit_strength", ASK_ALL: "ask"}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
+from functools import partial
 
 import streamlit as st
 
 import core
-from app.cells.edit_form import collect
 from app.shell import ledger
 from app.shell.examples import EXAMPLES
 from app.shell.ledger_field import ledger_field
@@ -22,6 +23,7 @@ from app.shell.models import (
     short_name,
     start_download,
 )
+from app.shell.navigation import JOB_PAGES, PAGES
 from app.shell.state import (
     MODEL,
     OTHER_MODEL,
@@ -40,13 +42,18 @@ from app.shell.state import (
     use_model,
     use_proposed_subject,
 )
-from app.words import code_span, megabytes, plain, visible
-from app.work.job import session_job
+from app.words import code_span, plain, visible
+from app.work.job import Job
+from app.work.panel import draw_bar, follow
+from app.work.sessions import collect, session_jobs
 from core.model.catalog import BUILTIN, looks_like_folder
 
 
-def sidebar() -> None:
-    """Draw the sidebar and leave the checked request, or the problem, in the session state."""
+def sidebar(page: str) -> None:
+    """Draw the sidebar and leave the checked request, or the problem, in the session state.
+
+    `page` is the path of the page that is drawn after it.
+    """
     set_defaults()
     st.session_state["request"] = None
     st.session_state["problem"] = ""
@@ -71,7 +78,7 @@ def sidebar() -> None:
         st.session_state["ledger_model"] = model
         if model is not None:
             ledger_field(model)
-        study_field()
+        jobs_field(page)
         example_field()
     st.session_state["model_is_loaded"] = model is not None
     if model is None:
@@ -155,10 +162,12 @@ def offer_download(name: str) -> None:
     """One click to fetch a model that is not here, with its size and how far it is."""
     job = downloads().get(name)
     if job and job.running:
-        watch_download(name)
+        follow([job], partial(draw_download, job), pause=0.5)
         return
     if job and job.error:
         st.error(plain(job.error))
+    elif job and job.ended_early:
+        st.info("The download was cancelled. What has arrived is kept.")
     else:
         st.info(plain(f"{short_name(name)} is not on this machine."))
     st.button(
@@ -171,17 +180,9 @@ def offer_download(name: str) -> None:
     st.button("Use the built-in model", on_click=use_model, args=(BUILTIN[0],), key="use_builtin")
 
 
-@st.fragment(run_every=0.5)
-def watch_download(name: str) -> None:
-    """A progress bar in bytes; the page starts anew when the download has ended."""
-    job = downloads().get(name)
-    if job is None or not job.running:
-        st.rerun()
-    size = megabytes(job.size) if job.size else expected_size(name)
-    share = min(job.done / job.size, 1.0) if job.size else 0.0
-    st.progress(share, f"Downloading: {megabytes(job.done)} of {size}")
-    if st.button("Cancel the download", key="cancel_download"):
-        job.cancelled.set()
+def draw_download(job: Job) -> None:
+    draw_bar(job)
+    st.button("Cancel the download", key="cancel_download", on_click=job.cancelled.set)
 
 
 def example_field() -> None:
@@ -204,19 +205,22 @@ def pick_example() -> None:
         st.session_state["example"] = None
 
 
-def study_field() -> None:
-    """The running study, on every page."""
-    job = session_job()
-    if job is not None and job.running:
-        watch_study()
+def jobs_field(page: str) -> None:
+    """What this session has running, on every page but the one that shows it whole."""
+    jobs = {
+        slot: job
+        for slot, job in session_jobs().items()
+        if job.running and JOB_PAGES.get(slot, page) != page
+    }
+    if jobs:
+        follow(list(jobs.values()), partial(draw_jobs, jobs))
 
 
-@st.fragment(run_every=1.0)
-def watch_study() -> None:
-    job = session_job()
-    if job is None or not job.running:
-        st.rerun()
-    st.progress(job.done / max(1, job.total), f"Study: {job.done} of {job.total} records")
+def draw_jobs(jobs: Mapping[str, Job]) -> None:
+    for slot, job in jobs.items():
+        draw_bar(job)
+        file, title = next((f, t) for f, t, path in PAGES if path == JOB_PAGES[slot])
+        st.page_link(f"../pages/{file}", label=f"Go to {title}")
 
 
 def show_target(

@@ -1,170 +1,151 @@
-"""Studies in the background: one running study a session, kept where its session finds it again.
+"""A job: work that may take longer than a click, in a thread of its own.
 
-A study takes its turns on the model record by record, so that other visitors wait for one record
-at most. What it has so far is on disk, in a folder of its own that goes with it.
+It has progress and an honest estimate, can be cancelled, says in a sentence why it failed, knows
+who is before it, and ends when the last visitor who watched it stays away.
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
-import tempfile
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
-import streamlit as st
-
 import core
-from app.shell.models import load
+from app.words import count, duration, megabytes
+from core.model.locks import FairLock, person
 
-KEPT = 40  # studies on the server, finished ones too; the oldest finished ones go first
-GRACE = 20.0  # seconds that a lost connection may take before a study is cancelled
-RECENT = 20  # records that the time estimate looks back on
-STUDY_KEY = "study"  # in the URL
+GRACE = 20.0  # seconds that a lost connection may take before a job is cancelled
+RECENT = 20  # reports that the time estimate looks back on
+APART = 0.1  # seconds between two of them: quicker ones count as one
+BYTES = "byte"  # a unit that is told in megabytes
 
+OnStep = Callable[[int, int], None]
 log = logging.getLogger(__name__)
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
-    """A study in progress or done. Written by its own thread, read by pages."""
+    """`work(on_step)` and what has become of it. Written by its own thread, read by pages.
 
-    model_name: str
-    records: core.Records
-    limit: int
-    seed: int
-    keep: bool  # whether it goes on when its tab is closed
+    `on_step(done, total)` counts what `unit` names, and raises Cancelled when the job is to end.
+    What the work returns is the `result`, also where it returns something after Cancelled. Once a
+    job is over, `deliver(result)` is what each session that watches it does with the result, in a
+    run of its own; `clean_up` is called when the server forgets the job.
+    """
+
+    title: str
+    work: Callable[[OnStep], object]
+    about: Hashable = None  # for whom or what: pages compare it with what they show
+    unit: str = "step"
+    total: int = 0
+    keep: bool = False  # goes on when its last visitor has left
+    lock: FairLock | None = None  # of the model that it works on
+    person: object = None  # for whom it works
+    deliver: Callable[[object], None] = lambda result: None
+    clean_up: Callable[[], None] = lambda: None
     token: str = field(default_factory=lambda: secrets.token_urlsafe(9))
     done: int = 0
-    total: int = 0
     error: str = ""
-    result: core.Study | None = None
+    result: object = None
+    ended_early: bool = False
     cancelled: threading.Event = field(default_factory=threading.Event)
-    left_at: float | None = None  # when the last session that looked at it was lost
+    left_at: float | None = None  # when the last session that watched it was lost
     visitors: set[int] = field(default_factory=set)
-    folder: tempfile.TemporaryDirectory = field(default_factory=tempfile.TemporaryDirectory)
     thread: threading.Thread | None = None
-    moments: deque = field(default_factory=lambda: deque(maxlen=RECENT + 1))
+    moments: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=RECENT + 1))
 
     @property
     def running(self) -> bool:
         return self.thread is not None and self.thread.is_alive()
 
     @property
-    def seconds_left(self) -> float | None:
-        """From the pace of the last records; None while there are too few to tell."""
-        if len(self.moments) < 4:
-            return None
-        (first_time, first), (last_time, last) = self.moments[0], self.moments[-1]
-        return (last_time - first_time) / max(1, last - first) * (self.total - self.done)
+    def over(self) -> bool:
+        """Whether it has run and has ended, in whatever way."""
+        return self.thread is not None and not self.thread.is_alive()
 
     def start(self) -> None:
-        self.cancelled.clear()
-        self.error, self.result, self.left_at = "", None, None
-        self.moments.clear()
-        self.total = min(self.limit, len(self.records))
-        self.thread = threading.Thread(target=self.run, daemon=True, name=f"study {self.token}")
+        self.thread = threading.Thread(target=self.run, daemon=True, name=self.title)
         self.thread.start()
 
     def run(self) -> None:
+        person.set(self.person)
         try:
-            self.result = core.study(
-                load(self.model_name),
-                self.records,
-                limit=self.limit,
-                seed=self.seed,
-                on_step=self.report,
-                save_to=self.folder.name,
-                batch_size=1,
-            )
+            self.result = self.work(self.report)
         except core.Cancelled:
-            self.result = core.Study.load(self.folder.name)
+            pass
         except core.BackwardLensError as error:
             self.error = str(error)
         except Exception:  # a thread has no page to fail on
-            log.exception("a study failed")
-            self.error = "The study failed. Start it again, or choose fewer records."
+            log.exception("%s failed", self.title)
+            self.error = "This failed unexpectedly. Try it again, or with other settings."
 
     def report(self, done: int, total: int) -> None:
+        """How far the work is; raises Cancelled when it is to end. For its own thread."""
+        now = time.monotonic()
+        if done < self.done:  # the next part of the work begins
+            self.moments.clear()
+        if len(self.moments) > 1 and now - self.moments[-2][0] < APART:
+            self.moments.pop()
+        self.moments.append((now, done))
         self.done, self.total = done, total
-        self.moments.append((time.monotonic(), done))
-        gone = self.left_at is not None and time.monotonic() - self.left_at > GRACE
-        if self.cancelled.is_set() or (gone and not self.keep):
+        abandoned = self.left_at is not None and now - self.left_at > GRACE and not self.keep
+        if self.cancelled.is_set() or abandoned:
+            self.ended_early = True
             raise core.Cancelled
 
+    @property
+    def share(self) -> float:
+        """What is done, from 0 to 1."""
+        return min(1.0, self.done / self.total) if self.total else 0.0
 
-class Jobs:
-    """All studies of the server, by their token."""
+    @property
+    def seconds_left(self) -> float | None:
+        """From the pace of the last reports; None while there are too few to tell."""
+        moments = list(self.moments)
+        if len(moments) < 4:
+            return None
+        (first_time, first), (last_time, last) = moments[0], moments[-1]
+        pace = (last_time - first_time) / max(1, last - first)
+        return max(0.0, pace * (self.total - last) - (time.monotonic() - last_time))
 
-    def __init__(self) -> None:
-        self._jobs: dict[str, Job] = {}
-        self._guard = threading.Lock()
+    @property
+    def people_before(self) -> int:
+        """How many other people's turns on the model come before this job's next one."""
+        if self.lock is None or self.thread is None:
+            return 0
+        return self.lock.people_before(self.thread.ident)
 
-    def add(self, job: Job) -> None:
-        with self._guard:
-            self._jobs[job.token] = job
-            done = [t for t, other in self._jobs.items() if other.thread and not other.running]
-            for token in done[: max(0, len(self._jobs) - KEPT)]:
-                self._jobs.pop(token).folder.cleanup()
+    @property
+    def progress(self) -> str:
+        """What is done, how long the rest will take, and who is before it."""
+        if self.unit == BYTES:
+            size = megabytes(self.total) if self.total else "an unknown size"
+            done = f"{megabytes(self.done)} of {size}"
+        else:
+            done = f"{self.done} of {count(self.total, self.unit)}"
+        if self.cancelled.is_set():
+            return f"{done}; ending after the {self.unit} in hand"
+        left = self.seconds_left
+        words = [done, "estimating the time …" if left is None else f"about {duration(left)} left"]
+        if self.people_before:
+            words.append(before(self.people_before))
+        return ", ".join(words)
 
-    def get(self, token: str | None) -> Job | None:
-        return self._jobs.get(token or "")
+    def come(self, visitor: int) -> None:
+        """Somebody watches it; a session that was lost may come back."""
+        self.visitors.add(visitor)
+        self.left_at = None
 
-
-@st.cache_resource(show_spinner=False)
-def jobs() -> Jobs:
-    return Jobs()
-
-
-class Presence:
-    """Stands for a session; marks its study when the session is lost, by a closed tab or the net.
-
-    The study waits GRACE seconds for it to come back before it is cancelled.
-    """
-
-    def __init__(self) -> None:
-        self.job: Job | None = None
-
-    def visit(self, job: Job | None) -> None:
-        if self.job is not job:
-            self.leave()
-        self.job = job
-        if job is not None:
-            job.visitors.add(id(self))
-            job.left_at = None
-
-    def leave(self) -> None:
-        if self.job is not None:
-            self.job.visitors.discard(id(self))
-            if not self.job.visitors:
-                self.job.left_at = time.monotonic()
-
-
-@st.cache_resource(scope="session", on_release=Presence.leave, show_spinner=False)
-def presence() -> Presence:
-    return Presence()
+    def leave(self, visitor: int) -> None:
+        """Somebody is lost, by a closed tab or the net; after the last one the grace time runs."""
+        self.visitors.discard(visitor)
+        if not self.visitors:
+            self.left_at = time.monotonic()
 
 
-def session_job() -> Job | None:
-    """This session's study, or the one that its link names; also says that somebody is here."""
-    token = st.session_state.get(STUDY_KEY) or st.query_params.get(STUDY_KEY)
-    job = jobs().get(token)
-    presence().visit(job)
-    if job is not None:
-        st.session_state[STUDY_KEY] = job.token
-        st.query_params[STUDY_KEY] = job.token
-    return job
-
-
-def start_study(model_name: str, records: core.Records, limit: int, seed: int, keep: bool) -> Job:
-    """Begin a study for this session, unless one is running already."""
-    current = session_job()
-    if current is not None and current.running:
-        return current
-    job = Job(model_name, records, limit, seed, keep)
-    jobs().add(job)
-    job.start()
-    st.session_state[STUDY_KEY] = job.token
-    return job
+def before(people: int) -> str:
+    return "1 person is before you" if people == 1 else f"{people} people are before you"

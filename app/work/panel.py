@@ -1,91 +1,73 @@
-"""Work that may take longer than a click: in a thread, with progress, cancellable."""
+"""How a job looks, everywhere alike: what it does, how far it is, a button that ends it."""
 
 from __future__ import annotations
 
-import logging
-import threading
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import streamlit as st
 
-import core
-from app.words import duration
+from app.words import plain
+from app.work.job import GRACE, Job
+from app.work.pace import looks
+from app.work.sessions import attend, current
 
-QUICK = 0.8  # seconds in which most work is done, so that no progress bar flashes up
-
-log = logging.getLogger(__name__)
-
-
-@dataclass
-class Task:
-    """`work(on_step)` in a thread of its own; `about` says for whom, `result` what came of it."""
-
-    title: str
-    work: Callable[[Callable[[int, int], None]], object]
-    about: object = None
-    done: int = 0
-    total: int = 0
-    error: str = ""
-    result: object = None
-    ended_early: bool = False
-    started: float = 0.0
-    cancelled: threading.Event = field(default_factory=threading.Event)
-    thread: threading.Thread | None = None
-
-    @property
-    def running(self) -> bool:
-        return self.thread is not None and self.thread.is_alive()
-
-    def start(self) -> None:
-        self.started = time.monotonic()
-        self.thread = threading.Thread(target=self.run, daemon=True, name=self.title)
-        self.thread.start()
-        self.thread.join(QUICK)
-
-    def run(self) -> None:
-        try:
-            self.result = self.work(self.report)
-        except core.Cancelled:
-            self.ended_early = True
-        except core.BackwardLensError as error:
-            self.error = str(error)
-        except Exception:  # a thread has no page to fail on
-            log.exception("%s failed", self.title)
-            self.error = "This failed unexpectedly. Try it again, or with other settings."
-
-    def report(self, done: int, total: int) -> None:
-        if done < self.done:  # the next part of the work begins
-            self.started = time.monotonic()
-        self.done, self.total = done, total
-        if self.cancelled.is_set():
-            raise core.Cancelled
-
-    @property
-    def progress(self) -> str:
-        """What is done, and for how long the part in hand will still take."""
-        if self.cancelled.is_set():
-            return "Ending after the step in hand"
-        if self.done < 2:
-            return "estimating the time …"
-        spent = time.monotonic() - self.started
-        left = spent / self.done * (self.total - self.done)
-        return f"step {self.done} of {self.total}, about {duration(left)} left in this part"
+PAUSE = 1.0  # seconds between two looks, unless a look takes long
+TOO_SHORT = 1.5  # a pause is chosen anew when it should be this many times as long
 
 
-def watch(key: str) -> None:
-    """Draw the running task kept in the session under `key`, with a button that ends it."""
-    with st.container(border=True, key=f"cell_{key}"):
-        progress(key)
+def follow(jobs: Sequence[Job], draw: Callable[[], None], *, pause: float = PAUSE) -> None:
+    """Draw again and again while one of the jobs runs; then the page starts anew."""
+    every = looks.pause(pause)
+
+    @st.fragment(run_every=every)
+    def look() -> None:
+        attend()
+        if not any(job.running for job in jobs):
+            st.rerun()
+        with looks.measured():
+            draw()
+        if looks.pause(pause) > TOO_SHORT * every:
+            st.rerun()
+
+    with st.container():  # the fragment is known by its place: two in one would be the same
+        look()
 
 
-@st.fragment(run_every=1.0)
-def progress(key: str) -> None:
-    task = st.session_state.get(key)
-    if task is None or not task.running:
-        st.rerun()
-    st.progress(min(1.0, task.done / max(1, task.total)), f"{task.title}: {task.progress}")
-    if st.button("Cancel", key=f"{key}_cancel"):
-        task.cancelled.set()
-    st.caption("You may use the other pages meanwhile.")
+def show(slot: str) -> None:
+    """The running job of this session's slot, in a box."""
+    job = current(slot)
+    with st.container(border=True, key=f"cell_{slot}_job"):
+        follow([job], partial(draw_whole, job, slot))
+
+
+def draw_whole(job: Job, slot: str) -> None:
+    draw_bar(job)
+    st.button(
+        "Cancel", key=f"cancel_{slot}", on_click=job.cancelled.set, disabled=job.cancelled.is_set()
+    )
+    if job.keep:
+        st.caption(
+            "You may use the other pages meanwhile, and close this tab: the work goes on, and "
+            "this page's link finds it again."
+        )
+    else:
+        st.caption(
+            "You may use the other pages meanwhile. When you close this tab, the work is "
+            f"cancelled after {GRACE:.0f} seconds."
+        )
+
+
+def draw_bar(job: Job) -> None:
+    st.progress(job.share, f"{plain(job.title)}: {job.progress}")
+
+
+def outcome(slot: str, cancelled: str) -> None:
+    """Why the slot's last job made nothing, if so; `cancelled` is said where it was cancelled."""
+    job = current(slot)
+    if job is None or job.running:
+        return
+    if job.error:
+        st.error(plain(job.error))
+    elif job.ended_early:
+        st.info(cancelled)

@@ -84,15 +84,29 @@ def compare_methods(
     target's first token), paraphrases (share that now answer the target), kept (share of neighbours
     and unrelated prompts whose answer stays), kl (mean over those, nats), seconds, bytes, rank,
     problem (why there is no edit; empty otherwise). Also the edits, by method. `edits` are active
-    all the time. Raises PromptError and EditError for what fits no method.
+    all the time. `on_step(methods done, all)` is called within a method as well, and may raise
+    Cancelled. Raises PromptError and EditError for what fits no method.
     """
     goal = model.target(prompt, target)
     old = answers(model, prompt, edits=edits, top_k=1)["token"].iloc[0]
     rows, made = [], {}
-    for i, method in enumerate(methods):
+
+    def report(*_: int) -> None:
+        if on_step is not None:
+            on_step(len(rows), len(methods))
+
+    for method in methods:
         row = {"method": method, "title": METHODS[method].title, "problem": ""}
         try:
-            new = edit(model, prompt, target, method=method, subject=subject, edits=edits)
+            new = edit(
+                model,
+                prompt,
+                target,
+                method=method,
+                subject=subject,
+                edits=edits,
+                on_step=report,
+            )
         except BackwardLensError as error:
             rows.append(row | {"works": False, "problem": str(error)})
         else:
@@ -109,8 +123,7 @@ def compare_methods(
                 old_answer=old,
             )
             rows.append(row | summary(around, says["token"], goal.token, new))
-        if on_step is not None:
-            on_step(i + 1, len(methods))
+        report()
     columns = ["method", "title", "answer", "target_probability", "works", "paraphrases"]
     columns += ["kept", "kl", "seconds", "bytes", "rank", "problem"]
     return pd.DataFrame(rows).reindex(columns=columns), made

@@ -8,7 +8,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.words import code_span, layer_list, megabytes, place, plain, shortened, visible
+from app.words import (
+    code_span,
+    count,
+    duration,
+    joined,
+    layer_list,
+    megabytes,
+    named_layers,
+    place,
+    plain,
+    shortened,
+    visible,
+)
 
 TEXT = st.text(st.one_of(st.sampled_from("`` \n\t*"), st.characters()))
 
@@ -144,3 +156,25 @@ def test_layer_list_names_each_layer_and_no_other(layers):
         first, _, last = part.partition("-")
         named += range(int(first), int(last or first) + 1)
     assert named == sorted(layers)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "1 second"),
+        (1.2, "1 second"),
+        (8, "8 seconds"),
+        (60, "60 seconds"),
+        (100, "2 minutes"),
+        (180, "3 minutes"),
+        (3600, "60 minutes"),
+    ],
+)
+def test_durations_as_people_say_them(seconds, words):
+    assert duration(seconds) == words
+
+
+def test_lists_as_people_say_them():
+    assert [joined(list(parts)) for parts in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]
+    assert [named_layers(n) for n in ([3], [2, 0, 1])] == ["layer 3", "layers 0-2"]
+    assert [count(n, "token") for n in (0, 1, 2)] == ["0 tokens", "1 token", "2 tokens"]

@@ -7,22 +7,15 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import core
-from app.cells.conversation import (
-    FIELD,
-    KEPT,
-    LENGTH,
-    MOST_TURNS,
-    PROBLEM,
-    RESULT,
-    TURNS,
-    table_finding,
-)
-from app.charts.answer_bars import answer_bars, percent
+from app.cells.prompt_table import KEPT, RESULT
+from app.cells.turns import FIELD, LENGTH, MOST_TURNS, PROBLEM, TURNS
+from app.charts.answer_bars import answer_bars
 from app.shell.ledger import LEDGER, Entry
 from app.shell.models import load
-from app.shell.navigation import PAGES
+from app.shell.navigation import ASK_ALL, PAGES
+from app.words import percent
 from tests.conftest import PROMPT, TARGET
-from tests.pages.test_pages import open_page, texts
+from tests.pages.test_pages import after, job_of, open_page, texts
 
 ODD = [
     "👩‍🚀 🎉",
@@ -50,7 +43,7 @@ def open_ask(*entries: Entry, **state: object) -> AppTest:
 def settled(at: AppTest) -> AppTest:
     """After the threads have written to the end."""
     for voice in at.session_state[TURNS][-1].voices:
-        voice.thread.join(60)
+        voice.job.thread.join(60)
         assert not voice.running
     return at.run()
 
@@ -58,6 +51,11 @@ def settled(at: AppTest) -> AppTest:
 def ask(at: AppTest, prompt: str) -> AppTest:
     at.chat_input[0].set_value(prompt).run()
     return settled(at)
+
+
+def ask_all(at: AppTest) -> AppTest:
+    at.button(key="ask_all").click().run()
+    return after(at, ASK_ALL)
 
 
 def shown(at: AppTest) -> list[str]:
@@ -190,7 +188,7 @@ def test_text_streams_and_stop_ends_it_within_a_token(slow_answers):
     slow_answers.release(2)  # the token in hand, of either model
     at = settled(at)
     assert not at.exception
-    assert all(voice.stopped for voice in turn.voices)
+    assert all(voice.job.ended_early for voice in turn.voices)
     assert sum(len(voice.text.split()) for voice in turn.voices) <= 6
     assert texts(at).count("Stopped.") == 2
     assert "ask_stop" not in [button.key for button in at.button]
@@ -246,7 +244,7 @@ def test_several_prompts_with_a_bad_row(tmp_path, monkeypatch):
     entry = made()
     rows = [PROMPT, "The capital of France is", "", "x " * 120, "a `b` | <i>"]
     at = open_ask(entry, **{KEPT: rows})
-    at.button(key="ask_all").click().run()
+    at = ask_all(at)
     assert not at.exception
     table = at.dataframe[-1].value
     assert list(table["Prompt"]) == rows
@@ -268,7 +266,7 @@ def test_several_prompts_with_a_bad_row(tmp_path, monkeypatch):
 def test_the_table_without_edits_and_with_too_many_rows():
     at = open_ask(**{KEPT: [f"Prompt {n}" for n in range(23)]})
     assert "The table has 23 rows; the first 20 are asked" in at.warning[0].value
-    at.button(key="ask_all").click().run()
+    at = ask_all(at)
     assert len(at.session_state[RESULT].rows) == 20
     assert list(at.dataframe[-1].value)[1:] == ["Original", "Original: how sure", "Result"]
     assert len(at.session_state[KEPT]) == 23
@@ -280,7 +278,7 @@ def test_the_table_without_edits_and_with_too_many_rows():
 
 def test_only_bad_rows_are_no_traceback():
     at = open_ask(**{KEPT: [""]})
-    at.button(key="ask_all").click().run()
+    at = ask_all(at)
     assert not at.exception
     assert "1 row could not be asked" in texts(at)
     assert len(run_code(at.code[-1].value)) == 0
@@ -293,12 +291,27 @@ def test_rows_outlive_a_visit_to_another_page():
     assert at.session_state[KEPT] == ["Mine"]
 
 
-def test_an_interrupted_table_says_so():
-    at = open_ask(**{KEPT: ["One", "Two"]})
+def test_a_table_that_is_cancelled_keeps_the_rows_that_it_has(monkeypatch):
+    steps, real = threading.Semaphore(0), core.answers
+
+    def waiting(*args, **options):
+        assert steps.acquire(timeout=30)
+        return real(*args, **options)
+
+    monkeypatch.setattr("core.answers", waiting)
+    at = open_ask(**{KEPT: ["One", "Two", "Three"]})
     at.button(key="ask_all").click().run()
-    result = at.session_state[RESULT]
-    result.rows.pop()
-    assert "Only 1 of 2 were asked" in table_finding(result)
+    assert "Asking: 0 of 3 prompts" in at.get("progress")[0].proto.text
+    at.switch_page("../pages/start.py").run()  # other pages work meanwhile
+    assert "Asking: 0 of 3 prompts" in at.get("progress")[0].proto.text
+    at.switch_page("../pages/ask.py").run()
+    at.button(key=f"cancel_{ASK_ALL}").click().run()
+    steps.release(9)
+    at = after(at, ASK_ALL)
+    assert not at.exception
+    assert job_of(at, ASK_ALL).ended_early
+    assert [row["prompt"] for row in at.session_state[RESULT].rows] == ["One"]
+    assert "Only 1 of 3 were asked" in texts(at)
 
 
 def test_the_page_needs_only_a_model():

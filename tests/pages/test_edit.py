@@ -7,20 +7,17 @@ from streamlit.testing.v1 import AppTest
 
 import core
 from app.shell.ledger import LEDGER, Entry
-from tests.pages.test_pages import CHARTS, charts, open_page, texts
+from app.shell.navigation import EDIT
+from tests.pages.test_pages import CHARTS, after, charts, open_page, texts
 
 PAGE = "edit"
 PICTURES = 3  # answers, lenses, where it landed
 
 
-def make(at: AppTest, method: str = "forward-shift", wait: float = 60) -> AppTest:
+def make(at: AppTest, method: str = "forward-shift") -> AppTest:
     at.segmented_control(key="edit_method").set_value(method).run()
     at.button(key="make_edit").click().run()
-    end = time.monotonic() + wait
-    while (task := at.session_state["edit_task"]) is not None and task.running:
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    return at.run()
+    return after(at, EDIT)
 
 
 def edited_page(page: str = PAGE, **inputs: str) -> AppTest:
@@ -166,10 +163,9 @@ def test_a_long_edit_shows_progress_and_can_be_cancelled(monkeypatch):
     monkeypatch.setattr("core.edit", slow)
     at = open_page(PAGE)
     at.button(key="make_edit").click().run()
-    assert "Forward pass shift: step" in at.get("progress")[0].proto.text
-    at.button(key="edit_task_cancel").click().run()
-    at.session_state["edit_task"].thread.join(10)
-    at.run()
+    assert "Forward pass shift: " in at.get("progress")[0].proto.text
+    at.button(key="cancel_edit").click().run()
+    at = after(at, EDIT)
     assert "Cancelled. Nothing has changed." in texts(at)
     assert at.session_state[LEDGER] == []
 
@@ -191,8 +187,7 @@ def test_side_effects_of_a_known_fact_and_prompts_of_ones_own():
 def test_all_methods_side_by_side():
     at = open_page(PAGE, prompt="Jack Dorsey founded", target="IBM")
     at.button(key="compare_methods").click().run()
-    at.session_state["edit_task"].thread.join(60) if at.session_state["edit_task"] else None
-    at.run()
+    at = after(at, EDIT)
     assert not at.exception
     table = at.dataframe[0].value
     assert list(table["Method"]) == [m.title for m in core.METHODS.values()]

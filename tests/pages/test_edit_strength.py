@@ -9,25 +9,25 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import core
-from app.cells.edit_strength import perplexity_finding, rates_finding
 from app.charts.strength import log_ticks, perplexity_by_layer, rate_by_layer
+from app.findings.edit_strength import perplexity_finding, rates_finding
 from app.shell.ledger import LEDGER, Entry
-from app.work.strength import TASK, StrengthTask
+from app.shell.navigation import STRENGTH
+from app.work.job import GRACE, Job
 from core.editing.edit_strength import STRENGTH_METHODS
-from tests.pages.test_pages import chart_data, charts, open_page, texts
+from tests.pages.test_pages import after, chart_data, charts, job_of, open_page, texts
 
 PAGE = "edit_strength"
 
 
-def start(at: AppTest) -> StrengthTask:
+def start(at: AppTest) -> Job:
     at.button(key="start_strength").click().run()
-    return at.session_state[TASK]
+    return job_of(at, STRENGTH)
 
 
-def finished(at: AppTest, task: StrengthTask) -> AppTest:
-    task.thread.join(60)
-    assert not task.running
-    return at.run()
+def searched(at: AppTest) -> AppTest:
+    start(at)
+    return after(at, STRENGTH)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_an_empty_page_says_what_to_do():
 @pytest.mark.parametrize("model", ["tiny-gpt2", "tiny-llama2"])
 def test_a_search_is_drawn_and_kept_for_its_request(model):
     at = open_page(PAGE, model=model)
-    at = finished(at, start(at))
+    at = searched(at)
     assert not at.exception
     assert len(charts(at)) == 2
     data = chart_data(at)
@@ -94,7 +94,7 @@ def test_a_search_is_watched_and_cancelled(slow_search):
         time.sleep(0.01)
     at.run()
     bars = [bar.proto.text for bar in at.get("progress")]
-    assert any("step 7 of 24" in text and "left" in text for text in bars)
+    assert any("7 of 24 steps" in text and "left" in text for text in bars)
     assert not [b for b in at.button if b.key == "start_strength"]
     at.switch_page("../pages/forward_lens.py").run()
     assert len(charts(at)) == 1
@@ -102,9 +102,9 @@ def test_a_search_is_watched_and_cancelled(slow_search):
     at.text_input(key="target").set_value("London").run()
     assert "is running; the next one can start when it has ended" in texts(at)
     at.text_input(key="target").set_value("Paris").run()
-    at.button(key=f"{TASK}_cancel").click().run()
+    at.button(key="cancel_strength").click().run()
     slow_search.release(50)
-    at = finished(at, task)
+    at = after(at, STRENGTH)
     assert not at.exception
     assert "was cancelled; nothing of it is kept" in texts(at)
     assert not charts(at)
@@ -114,7 +114,7 @@ def test_a_search_is_watched_and_cancelled(slow_search):
 def test_a_lost_session_ends_its_search(slow_search):
     at = open_page(PAGE)
     task = start(at)
-    task.left_at = time.monotonic() - 60
+    task.left_at = time.monotonic() - 2 * GRACE
     slow_search.release(50)
     task.thread.join(30)
     assert task.ended_early
@@ -126,7 +126,7 @@ def test_with_active_edits_it_is_another_question():
     made = core.edit(model, "Pikachu is a type of", "music", method="forward-shift")
     at.session_state[LEDGER] = [Entry(made, "mine")]
     at.run()
-    at = finished(at, start(at))
+    at = searched(at)
     assert not at.exception
     assert len(charts(at)) == 2
     assert "the model with your edits" in texts(at)
@@ -138,7 +138,7 @@ def test_with_active_edits_it_is_another_question():
 
 def test_the_answer_already_needs_nothing():
     at = open_page(PAGE, target="Hawaii")
-    at = finished(at, start(at))
+    at = searched(at)
     assert not at.exception
     assert "Nothing to measure: the model already says `·Hawaii`" in texts(at)
     assert len(charts(at)) == 1
@@ -150,7 +150,7 @@ def test_a_search_that_fails_gets_a_sentence(monkeypatch):
 
     monkeypatch.setattr("core.edit_strength", fail)
     at = open_page(PAGE)
-    at = finished(at, start(at))
+    at = searched(at)
     assert not at.exception
     assert "ran out of memory" in at.error[0].value
 

@@ -8,10 +8,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import core
-from app.cells.study_pictures import STUDIES
-from app.work.job import STUDY_KEY, Job, jobs
+from app.cells.studies import STUDIES
+from app.shell.navigation import STUDY
+from app.work.job import Job
 from core.studies.counterfact import MINI_COUNTERFACT
-from tests.pages.test_pages import charts, open_page, texts
+from tests.pages.test_pages import after, charts, job_of, open_page, texts
 
 PAGE = "many_prompts"
 PICTURES = 5
@@ -20,13 +21,12 @@ PICTURES = 5
 def start(at: AppTest, limit: int = 3) -> Job:
     at.number_input(key="study_limit_559").set_value(limit).run()
     at.button(key="start_study").click().run()
-    return jobs().get(at.session_state[STUDY_KEY])
+    return job_of(at, STUDY)
 
 
-def finished(at: AppTest, job: Job) -> AppTest:
-    job.thread.join(60)
-    assert not job.running
-    return at.run()
+def studied(at: AppTest, limit: int = 2) -> AppTest:
+    start(at, limit)
+    return after(at, STUDY)
 
 
 @pytest.fixture
@@ -58,8 +58,8 @@ def test_an_empty_page_says_what_to_do():
 @pytest.mark.parametrize("model", ["tiny-gpt2", "tiny-llama2"])
 def test_a_study_runs_and_draws_the_papers_pictures(model):
     at = open_page(PAGE, model=model)
-    job = start(at, 5)
-    at = finished(at, job)
+    start(at, 5)
+    at = after(at, STUDY)
     assert not at.exception
     assert len(charts(at)) == PICTURES
     assert "5 records of mini" in texts(at).replace("\\", "")
@@ -80,7 +80,8 @@ def test_a_study_runs_and_draws_the_papers_pictures(model):
     assert not at.exception
 
 
-def test_a_study_is_watched_from_every_page_and_can_be_cancelled(slow_study):
+def test_a_study_is_watched_from_every_page_and_can_be_cancelled(slow_study, monkeypatch):
+    monkeypatch.setattr("app.work.job.APART", 0.0)  # each record counts for the estimate
     at = open_page(PAGE)
     job = start(at, 50)
     slow_study.release(6)
@@ -88,15 +89,19 @@ def test_a_study_is_watched_from_every_page_and_can_be_cancelled(slow_study):
         time.sleep(0.01)
     at.run()
     bars = [bar.proto.text for bar in at.get("progress")]
-    assert any("7 of 50 records" in text and "left" in text for text in bars)
-    assert "Study: 7 of 50 records" in bars
+    assert len(bars) == 1
+    assert "7 of 50 records" in bars[0]
+    assert "left" in bars[0]
     at.switch_page("../pages/forward_lens.py").run()
     assert len(charts(at)) == 1
-    assert [bar.proto.text for bar in at.get("progress")] == ["Study: 7 of 50 records"]
+    bars = [bar.proto.text for bar in at.get("progress")]
+    assert len(bars) == 1
+    assert "Study of mini\\_counterfact\\.json: 7 of 50 records" in bars[0]
+    assert any(link.proto.page == "many_prompts" for link in at.get("page_link"))
     at.switch_page(f"../pages/{PAGE}.py").run()
     at.button(key="cancel_study").click().run()
     slow_study.release(50)
-    at = finished(at, job)
+    at = after(at, STUDY)
     assert not at.exception
     assert "cancelled after" in texts(at)
     assert len(charts(at)) == PICTURES
@@ -109,13 +114,13 @@ def test_one_running_study_a_session(slow_study):
     assert not [b for b in at.button if b.key == "start_study"]
     job.cancelled.set()
     slow_study.release(60)
-    finished(at, job)
+    after(at, STUDY)
 
 
 def test_a_link_finds_a_study_again():
     at = open_page(PAGE)
     job = start(at, 2)
-    finished(at, job)
+    after(at, STUDY)
     other = open_page(PAGE, study=job.token)
     assert not other.exception
     assert len(charts(other)) == PICTURES
@@ -126,9 +131,9 @@ def test_a_link_finds_a_study_again():
 
 def test_studies_stand_side_by_side():
     at = open_page(PAGE)
-    finished(at, start(at, 2))
+    studied(at)
     at.selectbox(key="model_choice").set_value("tiny-llama2").run()
-    at = finished(at, start(at, 2))
+    at = studied(at)
     assert [s.header.model for s in at.session_state[STUDIES].values()] == [
         "tiny-gpt2",
         "tiny-llama2",
@@ -153,8 +158,8 @@ def test_an_uploaded_file_is_read_and_its_bad_records_counted():
     assert "2 records cannot be used" in at.warning[0].value
     assert "Record 4: its prompt is missing" in texts(at).replace("\\", "")
     at.button(key="start_study").click().run()
-    job = jobs().get(at.session_state[STUDY_KEY])
-    at = finished(at, job)
+    job = job_of(at, STUDY)
+    at = after(at, STUDY)
     assert job.result.header.counted == 4
     assert len(charts(at)) == PICTURES
 
@@ -172,7 +177,7 @@ def test_a_downloaded_study_is_compared_with_a_new_one():
     records = core.load_counterfact(MINI_COUNTERFACT)
     earlier = core.study(core.load_model("tiny-llama2"), records, limit=2, seed=3)
     at = open_page(PAGE)
-    at = finished(at, start(at, 2))
+    at = studied(at)
     at = upload(at, "study_file", "earlier.zip", earlier.as_zip())
     assert not at.exception
     assert len(at.session_state[STUDIES]) == 2
@@ -202,13 +207,13 @@ def test_a_study_that_fails_gets_a_sentence(monkeypatch):
 
     monkeypatch.setattr("core.study", fail)
     at = open_page(PAGE)
-    at = finished(at, start(at))
+    at = studied(at)
     assert not at.exception
     assert "ran out of memory" in at.error[0].value
 
 
 def test_a_bad_prompt_does_not_keep_a_study_from_running():
     at = open_page(PAGE, prompt=" ")
-    at = finished(at, start(at, 2))
+    at = studied(at)
     assert not at.exception
     assert len(charts(at)) == PICTURES

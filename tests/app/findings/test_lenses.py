@@ -3,7 +3,15 @@
 import pandas as pd
 import pytest
 
-from app.findings import lenses as findings
+from app.findings.directions import rank_curve_finding, rank_finding
+from app.findings.lenses import (
+    backward_finding,
+    forward_finding,
+    input_finding,
+    share_of_layers_at_the_bottom,
+    target_rank_finding,
+)
+from app.findings.signal import norm_finding
 from app.words import code_span
 from core import backward_lens, forward_lens, gradient_rank, load_model, rank_curve, trace
 from core import vjp_norms as core_norms
@@ -111,7 +119,7 @@ def test_the_tables_here_have_the_columns_of_cores():
 
 
 def test_a_target_that_the_model_says_is_known_already():
-    says = findings.forward_finding(forward([" a", " Paris"], 0), " Paris", VOCABULARY)
+    says = forward_finding(forward([" a", " Paris"], 0), " Paris", VOCABULARY)
     assert "the model says `·Paris` (75% sure)" in says
     assert "the model knows it already" in says
     assert "ends" not in says
@@ -119,7 +127,7 @@ def test_a_target_that_the_model_says_is_known_already():
 
 @pytest.mark.parametrize("answer", ["Hawaii", "Par"])
 def test_another_answer_says_where_the_target_ends(answer):
-    says = findings.forward_finding(forward([" a", f" {answer}"], 2), " Paris", VOCABULARY)
+    says = forward_finding(forward([" a", f" {answer}"], 2), " Paris", VOCABULARY)
     assert f"the model says `·{answer}` (75% sure)" in says
     assert "Your target `·Paris` ends number 3 of 1,000." in says
     assert "knows it already" not in says
@@ -136,7 +144,7 @@ def test_another_answer_says_where_the_target_ends(answer):
 )
 def test_the_answer_leads_from_the_first_layer_after_which_it_stays(answers, since):
     table = forward(answers, 2).sample(frac=1, random_state=0)  # rows in any order
-    says = findings.forward_finding(table, " Paris", VOCABULARY)
+    says = forward_finding(table, " Paris", VOCABULARY)
     assert f"leads from layer {since} on." in says
 
 
@@ -156,7 +164,7 @@ def test_the_answer_leads_from_the_first_layer_after_which_it_stays(answers, sin
 )
 def test_the_update_subtracts_delta_so_only_its_bottom_is_pushed_towards(rank, place, meaning):
     table = backward({0: [400, 400], 1: [500, rank]}, {0: [1, 1], 1: [2, 3]})
-    says = findings.backward_finding(table, " Paris", VOCABULARY)
+    says = backward_finding(table, " Paris", VOCABULARY)
     assert f"layer 1 at `·in` (‖δ‖ = 3). There `·Paris` is {place} in δ" in says
     others = ["pushes the output **towards**", "towards it weakly", "does **not** push"]
     assert [part in says for part in others] == [part in meaning for part in others]
@@ -164,7 +172,7 @@ def test_the_update_subtracts_delta_so_only_its_bottom_is_pushed_towards(rank, p
 
 def test_the_strongest_cell_decides_not_the_last_token():
     table = backward({0: [3, 400], 1: [999, 999]}, {0: [9, 1], 1: [2, 3]})
-    says = findings.backward_finding(table, " Paris", VOCABULARY)
+    says = backward_finding(table, " Paris", VOCABULARY)
     assert "layer 0 at `·t0` (‖δ‖ = 9)" in says
     assert "does **not** push" in says
     assert "among the lowest 1% in 2 of 2 layers" in says
@@ -174,12 +182,12 @@ def test_the_share_of_layers_is_the_last_tokens_without_near_zero_cells():
     table = backward(
         {0: [999, 999, 999, 999], 1: [990, 989, 999, None]}, {0: [1, 1, 1, 1], 1: [2, 2, 2, 0]}
     )
-    assert findings.share_of_layers_at_the_bottom(table, VOCABULARY) == (2, 4)
+    assert share_of_layers_at_the_bottom(table, VOCABULARY) == (2, 4)
 
 
 def test_a_signal_of_zero_everywhere_leaves_almost_nothing_to_learn():
     table = backward({0: [None, None], 1: [None, None]}, {0: [0, 0], 1: [0, 0]})
-    says = findings.backward_finding(table, " Paris", VOCABULARY)
+    says = backward_finding(table, " Paris", VOCABULARY)
     assert "already says `·Paris`" in says
     assert "almost nothing to learn" in says
     assert "strongest" not in says
@@ -187,7 +195,7 @@ def test_a_signal_of_zero_everywhere_leaves_almost_nothing_to_learn():
 
 def test_the_input_finding_names_three_words_of_the_strongest_cell():
     table = backward({0: [1, 1], 1: [1, 1]}, {0: [1, 7], 1: [2, 3]})
-    says = findings.input_finding(table)
+    says = input_finding(table)
     assert "layer 1 at `·t0`" in says
     assert "looks like `·Rome`, `·Oslo`, `·Bern`." in says
 
@@ -196,7 +204,7 @@ def test_the_input_finding_names_three_words_of_the_strongest_cell():
 
 
 def test_the_strongest_signal_and_the_last_tokens_share_of_the_sum():
-    says = findings.norm_finding(norms({0: [1.0, 3.0], 1: [2.0, 0.0]}), "FF2")
+    says = norm_finding(norms({0: [1.0, 3.0], 1: [2.0, 0.0]}), "FF2")
     assert "For FF2, the signal is strongest in layer 0 at `·t1` (‖δ‖ = 3)" in says
     assert "the last prompt token receives 50% of it" in says  # (3 + 0) of 6
 
@@ -204,15 +212,15 @@ def test_the_strongest_signal_and_the_last_tokens_share_of_the_sum():
 def test_the_norms_of_one_module_are_found_among_rows_of_others():
     table = norms({0: [1.0, 3.0], 1: [5.0, 0.0]})
     table.index = [10, 20, 30, 40]
-    assert "layer 1 at `·t0`" in findings.norm_finding(table, "FF2")
+    assert "layer 1 at `·t0`" in norm_finding(table, "FF2")
 
 
 def test_no_signal_anywhere_has_no_strongest_cell():
     nothing = backward({0: [None, None]}, {0: [0.0, 0.0]})
     for says in (
-        findings.norm_finding(norms({0: [0.0, 0.0]}), "FF2"),
-        findings.backward_finding(nothing, " Paris", VOCABULARY),
-        findings.input_finding(nothing),
+        norm_finding(norms({0: [0.0, 0.0]}), "FF2"),
+        backward_finding(nothing, " Paris", VOCABULARY),
+        input_finding(nothing),
     ):
         assert "strongest" not in says
 
@@ -227,14 +235,14 @@ def test_no_signal_anywhere_has_no_strongest_cell():
 )
 def test_layers_pushed_towards_the_target_are_named(ranks, where):
     table = backward({0: [999] * 4, 1: ranks}, {0: [1] * 4, 1: [1, 1, 1, 0]})
-    says = findings.target_rank_finding(table, " Paris", VOCABULARY)
+    says = target_rank_finding(table, " Paris", VOCABULARY)
     assert f"among the least probable 1% in {where}: subtracting δ pushes those" in says
     assert "**towards**" in says
 
 
 def test_a_target_in_the_upper_half_is_pushed_towards_in_no_layer():
     table = backward({0: [999, 999], 1: [3, 989]}, {0: [1, 1], 1: [1, 1]})
-    says = findings.target_rank_finding(table, " Paris", VOCABULARY)
+    says = target_rank_finding(table, " Paris", VOCABULARY)
     assert "is in no layer among the lowest 1%" in says
     assert "**towards**" not in says
 
@@ -243,25 +251,25 @@ def test_a_target_in_the_upper_half_is_pushed_towards_in_no_layer():
 
 
 def test_all_ranks_on_the_diagonal():
-    says = findings.rank_curve_finding(curve(3, 4))
+    says = rank_curve_finding(curve(3, 4))
     assert "in 18 of 18 cases (100%)" in says  # 3 lengths, 3 layers, 2 matrices
     assert "In the last layer it is always 1." in says
     assert "Where it is less" not in says
 
 
 def test_ranks_below_the_diagonal_are_counted_and_explained():
-    says = findings.rank_curve_finding(curve(3, 4, {(3, 0): 2, (2, 1): 1}))
+    says = rank_curve_finding(curve(3, 4, {(3, 0): 2, (2, 1): 1}))
     assert "in 14 of 18 cases (78%)" in says
     assert "Where it is less" in says
 
 
 def test_a_last_layer_of_more_than_rank_one_is_not_called_one():
-    says = findings.rank_curve_finding(curve(3, 4, {(3, 3): 2}))
+    says = rank_curve_finding(curve(3, 4, {(3, 3): 2}))
     assert "In the last layer it is between 1 and 2." in says
 
 
 def test_the_whole_prompts_rank_without_exceptions():
-    says = findings.rank_finding(whole_prompt(curve(5, 4)), 768)
+    says = rank_finding(whole_prompt(curve(5, 4)), 768)
     assert says.startswith("5 prompt tokens give a change with 5 independent directions, of 768 ")
     assert "in the last layer 1," in says
     assert "but less" not in says
@@ -273,19 +281,19 @@ def test_the_whole_prompts_rank_without_exceptions():
 )
 def test_layers_of_lower_rank_are_named(short, named):
     table = whole_prompt(curve(5, 6, {(5, layer): rank for layer, rank in short.items()}))
-    assert named in findings.rank_finding(table, 768)
+    assert named in rank_finding(table, 768)
 
 
 def test_one_prompt_token_is_singular():
-    says = findings.rank_finding(whole_prompt(curve(1, 3)), 768)
+    says = rank_finding(whole_prompt(curve(1, 3)), 768)
     assert says.startswith("1 prompt token gives a change with 1 independent direction, of 768 ")
 
 
 def test_a_model_of_one_layer_has_no_layers_below_the_last():
-    says = findings.rank_curve_finding(curve(3, 1))
+    says = rank_curve_finding(curve(3, 1))
     assert "is always 1" in says
     assert "0 of 0" not in says
-    says = findings.rank_finding(whole_prompt(curve(3, 1)), 768)
+    says = rank_finding(whole_prompt(curve(3, 1)), 768)
     assert "3 prompt tokens" in says
     assert "in the last layer 1" in says
     assert "3 independent directions" not in says
@@ -293,7 +301,7 @@ def test_a_model_of_one_layer_has_no_layers_below_the_last():
 
 def test_the_rank_of_a_matrix_smaller_than_the_prompt_is_not_the_number_of_tokens():
     table = whole_prompt(curve(40, 4, {(40, layer): 32 for layer in range(3)}))
-    says = findings.rank_finding(table, 32)
+    says = rank_finding(table, 32)
     assert says.startswith("40 prompt tokens give a change with 32 independent directions, of 32 ")
 
 
@@ -305,13 +313,13 @@ def test_tokens_are_shown_letter_by_letter():
     table["top_tokens"] = [[NASTY]] * 2
     strongest = norms({0: [1.0]}).assign(token=NASTY)
     for says in (
-        findings.forward_finding(forward([NASTY], 3), " Paris", VOCABULARY),
-        findings.forward_finding(forward([" a"], 3), NASTY, VOCABULARY),
-        findings.backward_finding(table, " Paris", VOCABULARY),
-        findings.backward_finding(table, NASTY, VOCABULARY),
-        findings.input_finding(table),
-        findings.norm_finding(strongest, "FF2"),
-        findings.target_rank_finding(table, NASTY, VOCABULARY),
+        forward_finding(forward([NASTY], 3), " Paris", VOCABULARY),
+        forward_finding(forward([" a"], 3), NASTY, VOCABULARY),
+        backward_finding(table, " Paris", VOCABULARY),
+        backward_finding(table, NASTY, VOCABULARY),
+        input_finding(table),
+        norm_finding(strongest, "FF2"),
+        target_rank_finding(table, NASTY, VOCABULARY),
     ):
         assert code_span(NASTY) in says
         assert NASTY not in says.replace(code_span(NASTY), "")

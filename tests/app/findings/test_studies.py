@@ -6,11 +6,16 @@ import pandas as pd
 import pytest
 import torch
 
-from app.findings import lenses as findings
+from app.findings.lenses import token_rank_finding
+from app.findings.neurons import neuron_finding, one_neuron_finding, overlap_finding
+from app.findings.signal import similarity_finding
+from app.findings.step import agreement_finding, duality_finding, imprint_finding
+from app.findings.studies import full_rank_finding, study_norm_finding, study_rank_finding
 from app.words import code_span
-from core import SEGMENTS, ImprintAndShift
+from core import SEGMENTS, ImprintAndShift, Study
+from core.studies.header import Header
+from core.studies.tables import Sums
 from tests.app.findings.test_lenses import NASTY, VOCABULARY, backward
-from tests.app.work.test_job import study_of
 
 NAN = float("nan")
 TOWARDS, AWAY = "**towards**", "**away**"
@@ -105,6 +110,25 @@ def last_ranks(ranks, n=50):
     return pd.DataFrame(rows, columns=["segment", "layer", "n", "target_rank"])
 
 
+def study_of(done, total):
+    header = Header(
+        model="stub",
+        fingerprint="f",
+        n_layers=2,
+        vocabulary_size=10,
+        modules=("ff1", "ff2"),
+        mlp_matrices=("ff1", "ff2"),
+        records="facts.json",
+        digest="d",
+        limit=total,
+        seed=0,
+        batch_size=1,
+        total=total,
+        done=done,
+    )
+    return Study(header, Sums.empty(header), ())
+
+
 def test_the_studys_tables_here_have_columns_of_cores():
     real = study_of(2, 2)
     assert set(study([1.0]).gradient_ranks) <= set(real.gradient_ranks)
@@ -125,7 +149,7 @@ def test_the_studys_tables_here_have_columns_of_cores():
     ],
 )
 def test_a_lower_rank_after_the_step_is_towards_the_target(before, after, move):
-    says = findings.imprint_finding(step(before, after), "FF2", " in", " P", VOCABULARY)
+    says = imprint_finding(step(before, after), "FF2", " in", " P", VOCABULARY)
     assert move in says
     assert (TOWARDS in says, AWAY in says) == (after < before, after > before)
     assert f"from number {before + 1} of 1,000 to number {after + 1} of 1,000." in says
@@ -134,28 +158,28 @@ def test_a_lower_rank_after_the_step_is_towards_the_target(before, after, move):
 
 
 def test_a_step_by_all_tokens_says_so():
-    says = findings.imprint_finding(step(5, 2, all_tokens=True), "FF1", " in", " P", VOCABULARY)
+    says = imprint_finding(step(5, 2, all_tokens=True), "FF1", " in", " P", VOCABULARY)
     assert "learned from all prompt tokens:" in says
     assert "alone" not in says
 
 
 def test_a_step_without_a_signal_changes_nothing():
     still = step(7, 7, size=0.0)
-    says = findings.imprint_finding(still, "FF2", " in", " P", VOCABULARY)
+    says = imprint_finding(still, "FF2", " in", " P", VOCABULARY)
     assert says.startswith("Nothing changes: the learning signal at `·in` is zero in layer 3")
     assert TOWARDS not in says
-    assert findings.agreement_finding(still).startswith("Nothing is predicted")
+    assert agreement_finding(still).startswith("Nothing is predicted")
 
 
 @pytest.mark.parametrize(("gap", "verdict"), [(1e-5, "agree:"), (0.1, "differ by rounding:")])
 def test_prediction_and_measurement_are_compared(gap, verdict):
-    says = findings.agreement_finding(step(5, 2, gap=gap))
+    says = agreement_finding(step(5, 2, gap=gap))
     assert f"Prediction and measurement {verdict}" in says
     assert f"the difference is {gap:.1e} of its size" in says
 
 
 def test_a_tokens_own_part_of_the_sum_is_told():
-    says = findings.agreement_finding(step(5, 2, all_tokens=True))  # own is half of the sum
+    says = agreement_finding(step(5, 2, all_tokens=True))  # own is half of the sum
     assert "alone is off by 50%" in says
 
 
@@ -170,11 +194,11 @@ def run(n, silent=0):
 
 
 def test_the_two_gradients_are_made_of_few_vectors():
-    says = findings.duality_finding(run(5), 0)
+    says = duality_finding(run(5), 0)
     assert "has 4 × 1,600 numbers, but 5 prompt tokens make all of them" in says
     assert "mixtures of 5 inputs, FF2's of 5 signals." in says
     assert "zero" not in says
-    assert "4 signals of the 5 are zero here." in findings.duality_finding(run(5, silent=4), 0)
+    assert "4 signals of the 5 are zero here." in duality_finding(run(5, silent=4), 0)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +206,7 @@ def test_the_two_gradients_are_made_of_few_vectors():
     [(run(1), "1 prompt token makes all"), (run(5, silent=1), "1 signal of the 5 is zero")],
 )
 def test_one_token_and_one_signal_are_singular(trace, words):
-    assert words in findings.duality_finding(trace, 0)
+    assert words in duality_finding(trace, 0)
 
 
 # Neurons
@@ -190,7 +214,7 @@ def test_one_token_and_one_signal_are_singular(trace, words):
 
 @pytest.mark.parametrize(("bottoms", "tops"), [((0, 1), ()), ((), (0, 1)), ((0,), (1,)), ((), ())])
 def test_the_update_turns_a_neuron_towards_its_bottom(bottoms, tops):
-    says = findings.neuron_finding(neurons(bottoms=bottoms, tops=tops), "FF2", 3, " P")
+    says = neuron_finding(neurons(bottoms=bottoms, tops=tops), "FF2", 3, " P")
     assert f"Of the 2 largest, {len(bottoms)} hold `·P` at the bottom" in says
     assert "turns them **towards** it" in says
     assert f"{len(tops)} at the top (away from it)" in says
@@ -198,23 +222,23 @@ def test_the_update_turns_a_neuron_towards_its_bottom(bottoms, tops):
 
 
 def test_neurons_of_norm_zero():
-    zero = findings.neuron_finding(neurons((0.0, 0.0), median=0.0), "FF1", 3, " P")
+    zero = neuron_finding(neurons((0.0, 0.0), median=0.0), "FF1", 3, " P")
     assert zero == "Nothing to see here: every neuron of FF1 is zero in layer 3."
-    assert "while the median is zero" in findings.neuron_finding(neurons(median=0), "FF1", 3, " P")
+    assert "while the median is zero" in neuron_finding(neurons(median=0), "FF1", 3, " P")
 
 
 def test_most_neurons_are_alike_to_one_token_whatever_the_sign():
-    says = findings.overlap_finding(overlap([[0.1, -0.9, 0], [0.2, 0.5, NAN], [0.9, 0, 0]]), "δ")
+    says = overlap_finding(overlap([[0.1, -0.9, 0], [0.2, 0.5, NAN], [0.9, 0, 0]]), "δ")
     assert says.startswith("67% of the 3 neurons are most alike to the δ of `·b`")
 
 
 def test_no_neuron_is_alike_to_anything_where_all_are_zero():
-    says = findings.overlap_finding(overlap([[NAN] * 3] * 2), "x")
+    says = overlap_finding(overlap([[NAN] * 3] * 2), "x")
     assert says == "Nothing to compare: every neuron is zero here."
 
 
 def test_neurons_of_zero_are_alike_to_no_token():
-    says = findings.overlap_finding(overlap([[0.1, 0.9, 0.2], [NAN] * 3, [NAN] * 3]), "δ")
+    says = overlap_finding(overlap([[0.1, 0.9, 0.2], [NAN] * 3, [NAN] * 3]), "δ")
     assert "`·b`" in says
 
 
@@ -229,7 +253,7 @@ def test_one_neuron_turns_from_its_top_to_its_bottom(norm, order):
             "bottom_tokens": [" low"] * 6,
         }
     )
-    says = findings.one_neuron_finding(neuron, 4096)
+    says = one_neuron_finding(neuron, 4096)
     if norm == 0:
         assert says == "Neuron 7 is zero: the update leaves it as it is."
         return
@@ -244,7 +268,7 @@ def test_one_neuron_turns_from_its_top_to_its_bottom(norm, order):
 
 @pytest.mark.parametrize("n_layers", [2, 3, 48])
 def test_neighbours_ends_and_the_lowest_cosine(n_layers):
-    says = findings.similarity_finding(cosines(n_layers), "`·in`")
+    says = similarity_finding(cosines(n_layers), "`·in`")
     last = n_layers - 1
     assert says.startswith("At `·in` the cosine is 0.90 on average between neighbouring layers")
     far = f"{1 - last / 10:.2f}"
@@ -255,7 +279,7 @@ def test_neighbours_ends_and_the_lowest_cosine(n_layers):
 def test_silent_layers_are_left_out_of_the_comparison():
     table = cosines(5, lambda a, b: -0.5 if {a, b} == {1, 3} else 0.25)
     table.loc[table["layer"].isin([0, 2]) | table["other_layer"].isin([0, 2]), "cosine"] = NAN
-    says = findings.similarity_finding(table, "the last token")
+    says = similarity_finding(table, "the last token")
     assert "0.25 on average between neighbouring layers" in says  # 3 and 4
     assert "0.25 between layers 1 and 4, the furthest apart" in says
     assert "its lowest is -0.50, between layers 1 and 3." in says
@@ -263,7 +287,7 @@ def test_silent_layers_are_left_out_of_the_comparison():
 
 @pytest.mark.parametrize("table", [cosines(1), cosines(2, lambda a, b: NAN)])
 def test_fewer_than_two_layers_have_nothing_to_compare(table):
-    says = findings.similarity_finding(table, "`·in`")
+    says = similarity_finding(table, "`·in`")
     assert says.startswith("Nothing to compare at `·in`: fewer than two layers")
 
 
@@ -280,7 +304,7 @@ def test_fewer_than_two_layers_have_nothing_to_compare(table):
 )
 def test_only_the_bottom_of_delta_is_pushed_towards(ranks, symbol, verdict):
     table = backward({0: [0] * len(ranks), 1: ranks}, {0: [9] * len(ranks), 1: [1] * len(ranks)})
-    says = findings.token_rank_finding(table, "target_rank", " P", symbol, VOCABULARY)
+    says = token_rank_finding(table, "target_rank", " P", symbol, VOCABULARY)
     assert [word for word in (TOWARDS, AWAY) if word in says] == ([verdict] if verdict else [])
     high, low = sum(r < 10 for r in ranks), sum(r >= 990 for r in ranks)
     assert f"among the most probable 1% in {high} of {len(ranks)} layers" in says
@@ -289,7 +313,7 @@ def test_only_the_bottom_of_delta_is_pushed_towards(ranks, symbol, verdict):
 
 def test_a_last_token_without_a_signal_says_nothing():
     table = backward({0: [3, 3], 1: [None, None]}, {0: [1, 1], 1: [0, 0]})
-    says = findings.token_rank_finding(table, "target_rank", " P", "δ of FF2", VOCABULARY)
+    says = token_rank_finding(table, "target_rank", " P", "δ of FF2", VOCABULARY)
     assert says == "At the last prompt token δ of FF2 is zero: it says nothing."
 
 
@@ -297,56 +321,54 @@ def test_a_last_token_without_a_signal_says_nothing():
 
 
 def test_a_rank_that_is_always_full():
-    says = findings.full_rank_finding(study([1.0, 1.0]), "ff1", "all")
+    says = full_rank_finding(study([1.0, 1.0]), "ff1", "all")
     assert "in 100.0% of cases, over 100 prompts; in the last layer it is always 1." in says
     assert "least often" not in says
 
 
 def test_the_layer_with_the_fewest_full_ranks_is_named():
-    says = findings.full_rank_finding(study([1.0, 0.5, 0.9], last_rank=1.25), "ff2", "all")
+    says = full_rank_finding(study([1.0, 0.5, 0.9], last_rank=1.25), "ff2", "all")
     assert "in 80.0% of cases (least often, 50.0%, in layer 1)" in says
     assert "in the last layer it is 1.25 on average." in says
 
 
 def test_a_studied_model_of_one_layer():
-    says = findings.full_rank_finding(study([]), "ff1", "all")
+    says = full_rank_finding(study([]), "ff1", "all")
     assert says == "This model has one layer; in it, the last one, the rank is always 1."
 
 
 def test_a_study_without_prompts_of_a_group_has_a_sentence_too():
     """Another study that is shown beside it may have some, and the page asks all the same."""
     empty = study_of(2, 2)
-    assert "nan" not in findings.full_rank_finding(empty, "ff1", "wrongly")
+    assert "nan" not in full_rank_finding(empty, "ff1", "wrongly")
 
 
 def test_the_strongest_mean_is_found_among_segments_that_there_are():
     table = segment_norms({SEGMENTS[0]: [1.0, 2.0], SEGMENTS[2]: [NAN, NAN], "last token": [3, 9]})
-    says = findings.study_norm_finding(table, "norm", "FF2")
+    says = study_norm_finding(table, "norm", "FF2")
     assert (
         "For FF2, the learning signal is strongest in layer 1 at the last token: 9 ± 0.25" in says
     )
     assert "50 prompts" in says
-    says = findings.study_norm_finding(table, "input_norm", "FF1")
+    says = study_norm_finding(table, "input_norm", "FF1")
     assert "the input is strongest in layer 0 at the before subject: 99 ± 0.25" in says
 
 
 def test_one_prompt_has_no_standard_error():
-    says = findings.study_norm_finding(
-        segment_norms({"last token": [3.0]}, n=1, error=NAN), "norm", "FF2"
-    )
+    says = study_norm_finding(segment_norms({"last token": [3.0]}, n=1, error=NAN), "norm", "FF2")
     assert "3 on average" in says
     assert "nan" not in says
 
 
 def test_one_prompt_is_singular():
-    norm = findings.study_norm_finding(segment_norms({"last token": [3.0]}, n=1), "norm", "FF2")
-    rank = findings.full_rank_finding(study([1.0], n=1), "ff1", "all")
+    norm = study_norm_finding(segment_norms({"last token": [3.0]}, n=1), "norm", "FF2")
+    rank = full_rank_finding(study([1.0], n=1), "ff1", "all")
     assert "1 prompts" not in norm + rank
 
 
 def test_norms_of_zero_have_no_strongest_layer():
     table = segment_norms({"last token": [0.0, 0.0]})
-    assert "strongest" not in findings.study_norm_finding(table, "norm", "FF2")
+    assert "strongest" not in study_norm_finding(table, "norm", "FF2")
 
 
 @pytest.mark.parametrize(
@@ -361,21 +383,21 @@ def test_norms_of_zero_have_no_strongest_layer():
     ],
 )
 def test_only_a_mean_at_the_bottom_of_delta_is_pushed_towards(ranks, symbol, verdict):
-    says = findings.study_rank_finding(last_ranks(ranks), "target", symbol, VOCABULARY)
+    says = study_rank_finding(last_ranks(ranks), "target", symbol, VOCABULARY)
     assert [word for word in (TOWARDS, AWAY) if word in says] == ([verdict] if verdict else [])
     assert f"the target's mean rank in {symbol} lies" in says
     assert "nan" not in says
 
 
 def test_a_mean_rank_has_its_range_or_one_number():
-    says = findings.study_rank_finding(last_ranks([0, 999]), "target", "x of FF1", VOCABULARY)
+    says = study_rank_finding(last_ranks([0, 999]), "target", "x of FF1", VOCABULARY)
     assert "lies between 0.0% and 100.0% of the way" in says
-    says = findings.study_rank_finding(last_ranks([999]), "target", "x of FF1", VOCABULARY)
+    says = study_rank_finding(last_ranks([999]), "target", "x of FF1", VOCABULARY)
     assert "lies 100.0% of the way" in says
 
 
 def test_last_tokens_without_a_rank_have_no_range():
-    says = findings.study_rank_finding(last_ranks([NAN, NAN]), "target", "δ of FF2", VOCABULARY)
+    says = study_rank_finding(last_ranks([NAN, NAN]), "target", "δ of FF2", VOCABULARY)
     assert "nan" not in says
 
 
@@ -388,12 +410,12 @@ def test_texts_are_shown_letter_by_letter():
     one = {"neuron": 1, "order": 0, "norm": 1.0, "top_tokens": [NASTY], "bottom_tokens": [NASTY]}
     ranks = backward({0: [1], 1: [1]}, {0: [1], 1: [3]})
     for says in (
-        findings.imprint_finding(result, "FF2", NASTY, NASTY, VOCABULARY),
-        findings.imprint_finding(step(5, 5, size=0.0), "FF2", NASTY, NASTY, VOCABULARY),
-        findings.neuron_finding(table, "FF2", 0, NASTY),
-        findings.overlap_finding(overlap([[0.1, 0.9, 0.2]], NASTY), "δ"),
-        findings.one_neuron_finding(pd.Series(one), 10),
-        findings.token_rank_finding(ranks, "target_rank", NASTY, "δ", VOCABULARY),
+        imprint_finding(result, "FF2", NASTY, NASTY, VOCABULARY),
+        imprint_finding(step(5, 5, size=0.0), "FF2", NASTY, NASTY, VOCABULARY),
+        neuron_finding(table, "FF2", 0, NASTY),
+        overlap_finding(overlap([[0.1, 0.9, 0.2]], NASTY), "δ"),
+        one_neuron_finding(pd.Series(one), 10),
+        token_rank_finding(ranks, "target_rank", NASTY, "δ", VOCABULARY),
     ):
         assert code_span(NASTY) in says
         assert NASTY not in says.replace(code_span(NASTY), "")

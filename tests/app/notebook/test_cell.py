@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import core
-from app.notebook.cell import LIST_SEPARATOR, as_csv, code_lines, literal
+from app.notebook.code import code_lines, literal
+from app.notebook.csv import LIST_SEPARATOR, as_csv
 from app.shell.state import Request
 from core.model.catalog import BUILTIN_FOLDER
 

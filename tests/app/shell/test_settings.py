@@ -7,10 +7,11 @@ import pytest
 import core
 from app.shell.examples import EXAMPLES
 from app.shell.models import CARDS, OTHER, default_model, label, refusal
-from app.shell.settings import downloads_allowed, folder_allowed
+from app.shell.settings import downloads_allowed, folder_allowed, record_files
 from core.model.catalog import BUILTIN, BUILTIN_FOLDER
 
 FOLDERS, DOWNLOADS = "BACKWARD_LENS_FOLDERS", "BACKWARD_LENS_DOWNLOADS"
+RECORDS = "BACKWARD_LENS_RECORDS"
 PAPER = {  # prompt: (answer, target)
     "Obama grew up in": ("Hawaii", "Paris"),
     "Jack Dorsey founded": ("Twitter", "IBM"),
@@ -212,3 +213,25 @@ def test_the_built_in_models_know_each_example_and_read_its_target_whole(name, e
     assert run.target.tokens == (f" {example.target}",)
     assert run.target.note == ""
     assert run.answer == f" {example.answer}"
+
+
+# Files that the operator offers
+
+
+def test_only_record_files_are_offered_in_order(tmp_path, monkeypatch):
+    for name in ("b.jsonl", "a.json", "c.txt", ".json"):
+        (tmp_path / name).write_text("[]")
+    (tmp_path / "d.json").mkdir()
+    monkeypatch.setenv(RECORDS, str(tmp_path))
+    assert [file.name for file in record_files()] == ["a.json", "b.jsonl"]
+
+
+@pytest.mark.parametrize("folder", ["", "/no/such/folder", __file__])
+def test_a_folder_that_is_none_offers_nothing(folder, monkeypatch):
+    monkeypatch.setenv(RECORDS, folder)
+    assert record_files() == []
+
+
+def test_without_the_setting_nothing_is_offered(monkeypatch):
+    monkeypatch.delenv(RECORDS, raising=False)
+    assert record_files() == []

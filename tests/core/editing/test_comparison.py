@@ -93,7 +93,8 @@ def test_all_methods_are_compared_on_the_original_model():
         on_step=lambda done, total: steps.append((done, total)),
     )
     assert list(table["method"]) == list(METHODS) == list(made)
-    assert steps == [(i + 1, len(METHODS)) for i in range(len(METHODS))]
+    assert list(dict.fromkeys(steps)) == [(i, len(METHODS)) for i in range(len(METHODS) + 1)]
+    assert len(steps) > 2 * len(METHODS)  # within a method too, so that it can be cancelled there
     assert table["works"].all()
     assert (table["problem"] == "").all()
     assert table["kept"].between(0, 1).all()

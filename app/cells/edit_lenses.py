@@ -1,0 +1,73 @@
+"""How the model thinks before and after the active edits."""
+
+from __future__ import annotations
+
+from app.cells.tooltips import describe_cells
+from app.charts.token_table import Quantity, token_table
+from app.findings.edits import lens_change_finding
+from app.notebook import tables
+from app.notebook.cell import cell, is_dark
+from app.notebook.code import code_lines
+from app.shell.state import Request
+from app.words import visible
+
+
+def lens_cell(request: Request) -> None:
+    place = cell(
+        3,
+        "How it thinks, before and after",
+        "Each cell is the word the model would say if it stopped at this layer. The difference "
+        "shows where the target's probability rose (orange) or fell (blue).",
+        key="lenses",
+    )
+    view = place.controls.segmented_control(
+        "View",
+        ["difference", "after", "before"],
+        format_func=str.capitalize,
+        default="difference",
+        required=True,
+        key="lens_view",
+        bind="query-params",
+    )
+    before, after = tables.both_lenses(request)
+    gain = after["target_probability"] - before["target_probability"]
+    shown = before if view == "before" else after
+    table = shown.assign(
+        probability=shown["top_probabilities"].str[0],
+        gain=gain,
+        word=shown["top_tokens"].str[0].map(visible),
+    )
+    target = request.model.target(request.prompt, request.target).token
+    quantity = Quantity("probability", "probability", "Probability of the word shown", (0.0, 1.0))
+    if view == "difference":
+        title = "Change of the target's probability"
+        quantity = Quantity("gain", "difference", title, (-1.0, 1.0))
+    tooltips = describe_cells(table) | {
+        "Before": before["top_tokens"].str[0].map(visible),
+        "After": after["top_tokens"].str[0].map(visible),
+        "Target before": before["target_probability"].map("{:.2%}".format),
+        "Target after": after["target_probability"].map("{:.2%}".format),
+    }
+    place.show(
+        lens_change_finding(before, after, target),
+        token_table(
+            table,
+            "word",
+            quantity,
+            tooltips,
+            dark=is_dark(),
+            marked=before["top_tokens"].str[0] != after["top_tokens"].str[0],
+        ),
+        f"Heatmap by layer and prompt token: {view}",
+        fit=False,
+    )
+    place.controls.caption("A frame marks cells whose first word has changed.")
+    place.finish(
+        code_lines(
+            request,
+            "before = forward_lens(model, prompt, target, edits=())",
+            "table = forward_lens(model, prompt, target, edits=edits)",
+            'table["before"] = before["target_probability"]',
+        ),
+        after.assign(before=before["target_probability"]),
+    )

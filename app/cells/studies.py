@@ -1,0 +1,109 @@
+"""This session's studies: which there are, which are shown, and a study as a file."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+import core
+from app.titles import ANSWERED_TITLES
+from app.words import plain
+from core.studies.header import Header
+
+STUDIES = "studies"  # in the session: token or upload id -> Study, the newest last
+MOST_STUDIES = 6
+
+
+def known_studies() -> dict[str, core.Study]:
+    """This session's studies."""
+    return st.session_state.setdefault(STUDIES, {})
+
+
+def keep_study(key: str, study: core.Study) -> None:
+    """Put a study with the session's."""
+    studies = known_studies()
+    studies[key] = study
+    while len(studies) > MOST_STUDIES:
+        studies.pop(next(iter(studies)))
+
+
+def add_uploaded_study() -> None:
+    """Read a study that was downloaded earlier; for the uploader's callback."""
+    file = st.session_state.get("study_file")
+    st.session_state["study_file_problem"] = ""
+    if file is None:
+        return
+    try:
+        keep_study(file.file_id, core.Study.load(file.getvalue()))
+    except core.PromptError as error:
+        st.session_state["study_file_problem"] = str(error)
+
+
+def compare(studies: dict[str, core.Study]) -> tuple[list[core.Study], core.Study]:
+    """Which studies the line pictures hold, and which one the others are about."""
+    names = dict(zip(studies, core.study_names(list(studies.values())), strict=True))
+    row = st.columns([3, 3, 2], vertical_alignment="bottom", gap="medium")
+    keys = list(studies)
+    shown = row[0].multiselect(
+        "Studies side by side",
+        keys,
+        default=keys,
+        format_func=names.get,
+        key=f"compared_{len(keys)}_{keys[-1]}",
+        placeholder="Choose at least one study",
+    )
+    main = row[1].selectbox(
+        "Study in the heatmaps",
+        keys,
+        index=len(keys) - 1,
+        format_func=lambda key: described(names[key], studies[key].header),
+        key=f"main_study_{len(keys)}_{keys[-1]}",
+    )
+    answered = row[2].selectbox(
+        "Prompts", list(ANSWERED_TITLES), format_func=ANSWERED_TITLES.get, key="study_answered"
+    )
+    st.session_state["answered"] = answered
+    return [studies[key] for key in shown or [main]], studies[main]
+
+
+def described(name: str, header: Header) -> str:
+    part = "" if header.finished else ", cancelled"
+    return f"{name}: {header.counted} records{part}"
+
+
+def summary(study: core.Study) -> None:
+    header = study.header
+    ended = "" if header.finished else f" It was cancelled after {header.done} of {header.total}."
+    left_out = f" {len(header.skipped)} did not fit the model." if header.skipped else ""
+    st.markdown(
+        plain(
+            f"{header.model}: {header.counted} records of {header.records}, seed {header.seed}, in "
+            f"{header.seconds:.1f} s. The model answered {header.correct} of them correctly before "
+            f"any change.{ended}{left_out}"
+        )
+    )
+    if header.skipped:
+        with st.expander(f"{len(header.skipped)} records that did not fit"):
+            st.dataframe(pd.DataFrame(header.skipped, columns=["case_id", "reason"]))
+
+
+def downloads(main: core.Study) -> None:
+    """The study as one file, to keep and to compare with later."""
+    row = st.columns([3, 5], vertical_alignment="bottom")
+    row[0].download_button(
+        "Download the study (zip)",
+        data=main.as_zip,
+        file_name=f"study-{main.header.model.replace('/', '-')}-{main.header.seed}.zip",
+        mime="application/zip",
+        on_click="ignore",
+        key="study_zip",
+    )
+    row[1].file_uploader(
+        "Compare with an earlier study: its zip file",
+        type=["zip"],
+        key="study_file",
+        on_change=add_uploaded_study,
+    )
+    problem = st.session_state.get("study_file_problem")
+    if problem:
+        st.error(plain(problem))

@@ -1,0 +1,99 @@
+"""What edits have done, and what else they changed."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from app.words import code_span, count, named_layers
+
+
+def edit_finding(before: pd.DataFrame, after: pd.DataFrame, target: str) -> str:
+    """Whether the edited model says the target, and what it said before."""
+    old, new = (
+        f"{code_span(table['token'].iloc[0])} ({table['probability'].iloc[0]:.0%})"
+        for table in (before, after)
+    )
+    if after["token"].iloc[0] == before["token"].iloc[0] == target:
+        return f"The model said {old} before, which is your target, and says it still: {new}."
+    if after["token"].iloc[0] == target:
+        return f"The original says {old}; with your edits the model says the target: {new}."
+    if after["token"].iloc[0] == before["token"].iloc[0]:
+        return (
+            f"The original says {old} and so does the model with your edits: {new}. The active "
+            f"edits do not make it say {code_span(target)} here."
+        )
+    return (
+        f"The original says {old}; with your edits it is {new}, which is not the target "
+        f"{code_span(target)}."
+    )
+
+
+def lens_change_finding(before: pd.DataFrame, after: pd.DataFrame, target: str) -> str:
+    """Where the target's probability rose most, and in which layers words changed."""
+    gain = (after["target_probability"] - before["target_probability"]).to_numpy()
+    changed = (before["top_tokens"].str[0] != after["top_tokens"].str[0]).to_numpy()
+    if not changed.any() and abs(gain).max() < 1e-6:
+        return "Nothing has changed: both models think the same at every layer and token."
+    top = before.iloc[int(gain.argmax())]
+    cells = count(int(changed.sum()), "cell")
+    if gain.max() < 0.005:
+        return (
+            f"The first word has changed in {cells} of {len(gain)}; the probability of "
+            f"{code_span(target)} has risen nowhere by 1%."
+        )
+    first = int(before.loc[changed, "layer"].min()) if changed.any() else None
+    since = f", the first of them in layer {first}" if first is not None else ""
+    return (
+        f"{code_span(target)} has gained most in layer {top['layer']} at "
+        f"{code_span(top['token'])} (+{gain.max():.0%}). The first word has changed in {cells} of "
+        f"{len(gain)}{since}."
+    )
+
+
+def landing_finding(sizes: pd.DataFrame, entries: tuple) -> str:
+    """How much of the model the edits touch."""
+    top = sizes.loc[sizes["share"].idxmax()]
+    memory = sum(entry.edit.size for entry in entries) / 1e3
+    edits = count(len(entries), "edit")
+    where = named_layers(list(dict.fromkeys(sizes["layer"])))
+    if top["norm"] == 0:
+        return f"{edits}, of size zero: the model said the target already."
+    return (
+        f"{edits} in {where}, {memory:,.0f} kB in all. The "
+        f"largest change is in layer {top['layer']} ({top['Matrix']}): {top['share']:.1%} of the "
+        f"matrix's size, of rank {top['rank']} at most."
+    )
+
+
+def side_effects_finding(around: pd.DataFrame, verdicts: pd.Series) -> str:
+    """How many prompts of each kind came out well."""
+    parts = []
+    for kind, verb in (
+        ("paraphrase", "say the target"),
+        ("neighbour", "keep their answer"),
+        ("unrelated", "keep their answer"),
+    ):
+        rows = around[around["kind"] == kind]
+        if rows.empty:
+            continue
+        if kind == "paraphrase":
+            good = (verdicts[rows.index] == "good").sum()
+        else:
+            good = (rows["answer_after"] == rows["answer_before"]).sum()
+        name = {"paraphrase": "paraphrases", "neighbour": "neighbours"}.get(kind, "unrelated ones")
+        parts.append(f"{good} of {len(rows)} {name} {verb}")
+    return f"With your edits {'; '.join(parts)}."
+
+
+def comparison_finding(table: pd.DataFrame, target: str) -> str:
+    """Which methods work, and which of them keeps the rest best."""
+    works = table[table["works"].astype(bool)]
+    if works.empty:
+        return f"No method makes the model say {code_span(target)} here."
+    best = works.loc[(works["paraphrases"].fillna(0) + works["kept"].fillna(0)).idxmax()]
+    fast = works.loc[works["seconds"].idxmin()]
+    return (
+        f"{len(works)} of {len(table)} methods make the model say {code_span(target)}. "
+        f"{best['title']} does best on paraphrases and other prompts together; {fast['title']} is "
+        f"the fastest ({fast['seconds']:.2f} s)."
+    )

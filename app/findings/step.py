@@ -1,0 +1,64 @@
+"""What one step of learning does, predicted and measured."""
+
+from __future__ import annotations
+
+import core
+from app.words import code_span, count, place
+
+
+def imprint_finding(
+    result: core.ImprintAndShift, matrix: str, token: str, target: str, vocabulary: int
+) -> str:
+    """What one step does to what FF2 says at the token, and to the model's answer."""
+    rows = result.table.set_index(["stage", "time"])
+    before, after = rows.loc[("mlp", "before")], rows.loc[("mlp", "after")]
+    if not result.predicted.any():
+        return (
+            f"Nothing changes: the learning signal at {code_span(token)} is zero in layer "
+            f"{result.layer}, so that a step of any size leaves {matrix} as it is."
+        )
+    who = "all prompt tokens" if result.all_tokens else f"{code_span(token)} alone"
+    if after["target_rank"] < before["target_rank"]:
+        move = "moves **towards** the target"
+    elif after["target_rank"] > before["target_rank"]:
+        move = "moves **away** from the target"
+    else:
+        move = "keeps the rank of the target"
+    answers = [rows.loc[("answer", time)] for time in ("before", "after")]
+    old, new = (
+        f"{code_span(a['top_tokens'][0])} ({a['top_probabilities'][0]:.0%})" for a in answers
+    )
+    return (
+        f"One step of {result.step:g} on {matrix} in layer {result.layer}, learned from {who}: "
+        f"what FF2 says {move} {code_span(target)}, from {place(before['target_rank'], vocabulary)}"
+        f" to {place(after['target_rank'], vocabulary)}. The model's answer was {old} and is {new}."
+    )
+
+
+def agreement_finding(result: core.ImprintAndShift) -> str:
+    """How well the lemma predicts the change."""
+    if not result.predicted.any():
+        return "Nothing is predicted and nothing has changed: the signal is zero here."
+    gap = f"{result.error:.1e} of its size"
+    if not result.all_tokens:
+        verdict = "agree" if result.error < 1e-3 else "differ by rounding"
+        return f"Prediction and measurement {verdict}: the difference is {gap}."
+    alone = float((result.own - result.predicted).norm() / result.predicted.norm())
+    return (
+        f"The change is the sum of what every prompt token writes; that sum is met to within {gap}."
+        f" This token's own term, −step · ‖x‖² · δ, alone is off by {alone:.0%}."
+    )
+
+
+def duality_finding(run: core.Trace, layer: int) -> str:
+    """How few vectors the two gradients are made of."""
+    n = run.prompt_length
+    x, delta = run.matrix("ff1").x.shape[-1], run.matrix("ff1").delta.shape[-1]
+    silent = int((run.matrix("ff2").delta[layer] == 0).all(-1).sum())
+    verb = "is" if silent == 1 else "are"
+    zero = f" {count(silent, 'signal')} of the {n} {verb} zero here." if silent else ""
+    made = "token makes" if n == 1 else "tokens make"
+    return (
+        f"Each gradient has {x:,} × {delta:,} numbers, but {n} prompt {made} all of them: FF1's "
+        f"neurons are mixtures of {count(n, 'input')}, FF2's of {count(n, 'signal')}.{zero}"
+    )

@@ -1,0 +1,71 @@
+"""What holds over many prompts."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+import core
+from app.findings.lenses import LOWEST_SHARE
+from app.words import count
+
+
+def full_rank_finding(study: core.Study, matrix: str, answered: str) -> str:
+    """In how many cases below the last layer the rank equals the prompt's length."""
+    table = study.gradient_ranks
+    table = table[(table["answered"] == answered) & (table["matrix"] == matrix)]
+    last = study.header.n_layers - 1
+    body, end = table[table["layer"] < last], table[table["layer"] == last]
+    if not table["n"].any():
+        return f"{study.header.model} has no such prompt: choose other prompts or another study."
+    rank = float(end["gradient_rank"].iloc[0])
+    always = "always 1" if rank == 1 else f"{rank:.2f} on average"
+    if body.empty:
+        return f"This model has one layer; in it, the last one, the rank is {always}."
+    share, worst = body["rank_is_full"].mean(), body.loc[body["rank_is_full"].idxmin()]
+    exception = ""
+    if worst["rank_is_full"] < 1:
+        exception = f" (least often, {worst['rank_is_full']:.1%}, in layer {int(worst['layer'])})"
+    prompts = count(int(body["n"].iloc[0]), "prompt")
+    return (
+        f"Below the last layer the rank equals the number of prompt tokens in {share:.1%} of "
+        f"cases{exception}, over {prompts}; in the last layer it is "
+        f"{always}."
+    )
+
+
+def study_norm_finding(table: pd.DataFrame, column: str, module: str) -> str:
+    """The layer and segment with the largest mean norm."""
+    known = table[table["n"] > 0]
+    if not known[column].any():
+        return f"Nothing to see here: for {module} every mean is zero."
+    top = known.loc[known[column].idxmax()]
+    what = "the learning signal" if column == "norm" else "the input"
+    error = top[f"{column}_error"]
+    give = f" ± {error:.2g}" if pd.notna(error) else ""
+    prompts = count(int(top["n"]), "prompt")
+    note = f"± standard error, {prompts}" if give else prompts
+    return (
+        f"For {module}, {what} is strongest in layer {int(top['layer'])} at the "
+        f"{top['segment']}: {top[column]:.3g}{give} on average ({note})."
+    )
+
+
+def study_rank_finding(table: pd.DataFrame, word: str, symbol: str, vocabulary: int) -> str:
+    """Where a word stands at the last token, on average."""
+    end = table[(table["segment"] == core.SEGMENTS[-1]) & (table["n"] > 0)]
+    share = end[f"{word}_rank"].dropna() / (vocabulary - 1)
+    if share.empty:
+        return f"At the last prompt token {symbol} is zero: it says nothing."
+    low, high = f"{share.min():.1%}", f"{share.max():.1%}"
+    text = (
+        f"At the last prompt token the {word}'s mean rank in {symbol} lies "
+        f"{low if low == high else f'between {low} and {high}'} of the way from the most probable "
+        "token to the least probable one."
+    )
+    if "δ" not in symbol:
+        return text
+    if share.min() > 1 - LOWEST_SHARE:
+        return f"{text} Subtracting δ pushes **towards** it in every layer."
+    if share.max() < LOWEST_SHARE:
+        return f"{text} Subtracting δ pushes **away** from it in every layer."
+    return text
