@@ -1,20 +1,16 @@
 """The real app in a real browser. Without a Chromium these tests fail and say how to get one."""
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Playwright, sync_playwright
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.browser.serving import serving
+
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+THEMES = ("light", "dark")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,44 +45,42 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
-    """The app on a free port of this machine, started as a user starts it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = os.environ | {
-        "STREAMLIT_SERVER_PORT": str(port),
-        "STREAMLIT_SERVER_HEADLESS": "true",
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run"],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"{url}/_stcore/health", timeout=2)
-                break
-            except OSError:
-                assert process.poll() is None, "the app ended before it answered"
-                time.sleep(0.25)
-        else:
-            pytest.fail("the app did not answer within a minute")
+    with serving() as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
-@pytest.fixture(params=["light", "dark"])
-def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A laptop's window, once light and once dark; fails on any script error in the page."""
-    window = browser.new_page(viewport={"width": 1366, "height": 1100}, color_scheme=request.param)
+@pytest.fixture(scope="session")
+def windows(browser: Browser) -> Iterator[dict[str, BrowserContext]]:
+    """A laptop's browser for each theme. Pages of one share its cache, and open sooner for it."""
+    size = {"width": 1366, "height": 1100}
+    contexts = {theme: browser.new_context(viewport=size, color_scheme=theme) for theme in THEMES}
+    yield contexts
+    for context in contexts.values():
+        context.close()
+
+
+@contextmanager
+def opened(window: BrowserContext) -> Iterator[Page]:
+    """A new session of the app; fails on any script error in the page."""
+    page = window.new_page()
     errors: list[str] = []
-    window.on("pageerror", lambda error: errors.append(str(error)))
-    yield window
-    window.close()
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    page.close()
     assert errors == []
+
+
+@pytest.fixture
+def page(windows: dict[str, BrowserContext]) -> Iterator[Page]:
+    """For what does not depend on the theme."""
+    with opened(windows["light"]) as page:
+        yield page
+
+
+@pytest.fixture(params=THEMES)
+def themed_page(
+    windows: dict[str, BrowserContext], request: pytest.FixtureRequest
+) -> Iterator[Page]:
+    """Once light and once dark, for what is drawn."""
+    with opened(windows[request.param]) as page:
+        yield page

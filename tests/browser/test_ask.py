@@ -1,12 +1,6 @@
 """Asking both models in a browser, light and dark: the text streams, stays, and can be stopped."""
 
-import os
 import re
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
@@ -15,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import core
-from tests.browser.conftest import ROOT
+from tests.browser.serving import serving
 from tests.conftest import PROMPT, TARGET
 
 WAIT = 30_000
@@ -41,35 +35,8 @@ main()
 
 @pytest.fixture(scope="module")
 def slow_server() -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = os.environ | {
-        "STREAMLIT_SERVER_PORT": str(port),
-        "STREAMLIT_SERVER_HEADLESS": "true",
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-c", SLOW],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"{url}/_stcore/health", timeout=2)
-                break
-            except OSError:
-                assert process.poll() is None, "the app ended before it answered"
-                time.sleep(0.25)
-        else:
-            pytest.fail("the app did not answer within a minute")
+    with serving(SLOW) as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +75,8 @@ def ask(page: Page, prompt: str) -> None:
     field(page).press("Enter")
 
 
-def test_both_answers_stand_side_by_side(page, server, edit_file):
+def test_both_answers_stand_side_by_side(themed_page, server, edit_file):
+    page = themed_page
     visit(page, server)
     expect(page.get_by_text("only the original model answers")).to_be_visible()
     add_edit(page, edit_file)
@@ -153,8 +121,8 @@ def test_a_prompt_that_is_too_long_stays_in_the_field(page, server):
     expect(field(page)).to_have_value(long)
 
 
-def test_the_answers_and_the_field_fit_on_a_laptop(browser, server, edit_file):
-    page = browser.new_page(viewport={"width": 1366, "height": 768})
+def test_the_answers_and_the_field_fit_on_a_laptop(page, server, edit_file):
+    page.set_viewport_size({"width": 1366, "height": 768})
     visit(page, server)
     add_edit(page, edit_file)
     ask(page, PROMPT)
@@ -162,7 +130,6 @@ def test_the_answers_and_the_field_fit_on_a_laptop(browser, server, edit_file):
     idle(page)
     box = field(page).bounding_box()
     assert box["y"] + box["height"] < 768
-    page.close()
 
 
 def test_several_prompts_at_once(page, server, edit_file):

@@ -1,12 +1,14 @@
 """What a visitor does: open each page, type, follow a link, and see it in the picture."""
 
 import re
+from collections.abc import Iterator
 from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from app.shell.navigation import PAGES
+from tests.browser.conftest import THEMES, opened
 
 WAIT = 30_000
 CHARTS = {
@@ -18,6 +20,21 @@ CHARTS = {
     "imprint_and_shift": 4,
     "neurons": 3,
     "across_layers": 4,
+}
+QUESTIONS = {
+    "": "What would the model learn?",
+    "forward_lens": "What does the model think, layer by layer?",
+    "backward_lens": "What would the model change?",
+    "gradient_rank": "How many directions does the change have?",
+    "where_learning_happens": "Where does learning happen?",
+    "imprint_and_shift": "How does one step store the target?",
+    "neurons": "Which neurons would change, and towards what?",
+    "across_layers": "Do all layers learn the same thing?",
+}
+# Two prompts, how many pieces each has, and two of these as they are shown.
+WORDS = {
+    "Pikachu is a type of": (7, "achu", "·type"),
+    "Lionel Messi plays for": (5, "·Messi", "·plays"),
 }
 CHART = "[data-testid=stVegaLiteChart]"
 
@@ -49,24 +66,41 @@ def chart_text(page: Page, index: int = 0) -> str:
     return " ".join(page.locator(CHART).nth(index).locator("svg text").all_text_contents())
 
 
-@pytest.mark.parametrize("path", [path for _, _, path in PAGES if path in CHARTS])
-def test_a_page_opens_and_follows_the_prompt(page, server, path):
-    visit(page, server, path)
+@pytest.fixture(scope="module", params=THEMES)
+def tour(windows, server, request) -> Iterator[Page]:
+    """One visit that goes from page to page by the menu."""
+    with opened(windows[request.param]) as page:
+        visit(page, server)
+        yield page
+
+
+@pytest.mark.parametrize("path", CHARTS)
+def test_a_page_opens_and_follows_the_prompt(tour, path):
+    page = tour
+    title = next(title for _, title, other in PAGES if other == path)
+    page.get_by_test_id("stSidebarNav").get_by_text(title, exact=True).click()
+    heading = page.get_by_test_id("stMain").get_by_role("heading").first
+    expect(heading).to_have_text(QUESTIONS[path], timeout=WAIT)
+    settle(page)
     expect(page.get_by_test_id("stException")).to_have_count(0)
     expect(page.locator(CHART)).to_have_count(CHARTS[path], timeout=WAIT)
-    type_into(page, "Prompt", "Pikachu is a type of")
-    expect(page.get_by_test_id("stSidebar").get_by_text("achu", exact=True)).to_be_visible()
+    typed = box(page, "Prompt").input_value()
+    prompt = next(other for other in WORDS if other != typed)
+    type_into(page, "Prompt", prompt)
+    length, first, second = WORDS[prompt]
+    expect(page.get_by_test_id("stSidebar").get_by_text(first, exact=True)).to_be_visible()
     settle(page)
     expect(page.locator(CHART)).to_have_count(CHARTS[path], timeout=WAIT)
-    if path not in ("gradient_rank", "imprint_and_shift"):
-        index = 2 if path == "across_layers" else 0  # a chart with the prompt's tokens
-        expect(page.locator(CHART).nth(index)).to_contain_text("achu", timeout=WAIT)
-        assert "·type" in chart_text(page, index)
-    elif path == "gradient_rank":  # its axis is the prompt's length
-        expect(page.locator(CHART).first).to_contain_text("7", timeout=WAIT)
+    if path == "gradient_rank":  # its axis is the prompt's length
+        finding = page.get_by_text(f"{length} prompt tokens give")
+        expect(finding).to_be_visible(timeout=WAIT)
+    elif path == "imprint_and_shift":
+        expect(page.locator(CHART).nth(2)).to_contain_text(first, timeout=WAIT)
     else:
-        expect(page.locator(CHART).first).to_contain_text("music", timeout=WAIT)
-    assert "prompt=Pikachu+is+a+type+of" in page.url
+        index = 2 if path == "across_layers" else 0  # a chart with the prompt's tokens
+        expect(page.locator(CHART).nth(index)).to_contain_text(first, timeout=WAIT)
+        assert second in chart_text(page, index)
+    assert urlencode({"prompt": prompt}) in page.url
 
 
 def test_no_label_of_a_token_table_is_cut_off(page, server):
@@ -79,15 +113,14 @@ def test_no_label_of_a_token_table_is_cut_off(page, server):
         assert inner is None or inner["x"] + inner["width"] <= frame["x"] + frame["width"] + 4
 
 
-def test_the_first_picture_is_above_the_fold_on_a_laptop(browser, server):
-    page = browser.new_page(viewport={"width": 1366, "height": 768})
+def test_the_first_picture_is_above_the_fold_on_a_laptop(page, server):
+    page.set_viewport_size({"width": 1366, "height": 768})
     page.goto(server)
     settle(page)
     cells = page.locator(f"{CHART} svg .mark-rect.role-mark path")
     assert cells.count() >= 4 * 8
     lowest = cells.first.bounding_box()
     assert lowest["y"] + lowest["height"] < 768
-    page.close()
 
 
 def test_a_long_prompt_opens_at_its_last_token(page, server):
@@ -200,13 +233,12 @@ def test_a_model_that_cannot_be_loaded(page, server, tmp_path):
     expect(box(page, "Prompt")).to_have_value("Obama grew up in")
 
 
-def test_two_visitors_see_their_own_prompts(browser, server):
-    first, second = browser.new_page(), browser.new_page()
+def test_two_visitors_see_their_own_prompts(page, windows, server):
+    first, second = page, windows["light"].new_page()
     visit(first, server, prompt="Obama grew up in", target="Paris")
     visit(second, server, prompt="Jack Dorsey founded", target="IBM")
     type_into(first, "Target", "London")
     expect(first.locator(CHART).first).to_contain_text("·London", timeout=WAIT)
     assert "·IBM" in chart_text(second)
     assert "·Dorsey" not in chart_text(first)
-    first.close()
     second.close()

@@ -2,8 +2,7 @@
 
 import re
 
-import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.test_browser import CHART, WAIT
 
@@ -23,7 +22,8 @@ def make(page: Page) -> None:
     )
 
 
-def test_edit_look_undo(page, server):
+def test_edit_look_undo(themed_page, server):
+    page = themed_page
     open_edit(page, server)
     make(page)
     sidebar = page.get_by_test_id("stSidebar")
@@ -39,8 +39,8 @@ def test_edit_look_undo(page, server):
     expect(page.get_by_test_id("stException")).to_have_count(0)
 
 
-def test_a_second_visitor_sees_nothing_of_the_firsts_edits(browser: Browser, server: str):
-    first, second = browser.new_page(), browser.new_page()
+def test_a_second_visitor_sees_nothing_of_the_firsts_edits(page, windows, server):
+    first, second = page, windows["dark"].new_page()
     open_edit(first, server)
     make(first)
     open_edit(second, server, "forward_lens")
@@ -48,7 +48,6 @@ def test_a_second_visitor_sees_nothing_of_the_firsts_edits(browser: Browser, ser
     expect(second.get_by_text("the model says").first).to_contain_text("·Twitter", timeout=WAIT)
     second.goto(first.url)  # not through a link either
     expect(second.get_by_text("Your edits: none")).to_be_visible(timeout=WAIT)
-    first.close()
     second.close()
 
 
@@ -69,13 +68,11 @@ def test_an_edit_is_downloaded_and_uploaded(page, server, tmp_path):
     expect(sidebar.get_by_text("Your edits: 1 of 1 on")).to_be_visible(timeout=WAIT)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_all_methods_are_compared(browser: Browser, server: str, scheme: str):
-    page = browser.new_page(color_scheme=scheme)
+def test_all_methods_are_compared(themed_page, server):
+    page = themed_page
     open_edit(page, server)
     page.get_by_role("button", name="Compare all methods").click(timeout=WAIT)
     expect(page.get_by_text(re.compile("methods make the model say"))).to_be_visible(
         timeout=3 * WAIT
     )
     expect(page.locator(CHART)).to_have_count(1)
-    page.close()

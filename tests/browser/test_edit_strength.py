@@ -18,7 +18,8 @@ def start(page: Page) -> None:
     page.get_by_role("button", name=re.compile("24 searches")).click()
 
 
-def test_a_search_runs_and_is_drawn(page, server):
+def test_a_search_runs_and_is_drawn(themed_page, server):
+    page = themed_page
     open_strength(page, server)
     start(page)
     expect(page.locator(CHART)).to_have_count(2, timeout=WAIT)

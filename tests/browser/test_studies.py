@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.test_browser import CHART, WAIT, box, settle, visit
 
@@ -25,7 +25,8 @@ def start(page: Page) -> None:
     page.get_by_role("button", name="Start with Tiny GPT-2").click()
 
 
-def test_a_study_runs_and_is_drawn(page, server):
+def test_a_study_runs_and_is_drawn(themed_page, server):
+    page = themed_page
     open_study(page, server)
     start(page)
     expect(page.locator(CHART)).to_have_count(5, timeout=WAIT)
@@ -45,21 +46,21 @@ def test_a_study_runs_and_is_drawn(page, server):
 def test_a_study_is_cancelled_and_keeps_what_it_has(page, server):
     open_study(page, server, "559")
     start(page)
-    sidebar = page.get_by_test_id("stSidebar")
-    expect(sidebar.get_by_text(re.compile(r"Study: \d+ of 559 records"))).to_be_visible(
-        timeout=WAIT
-    )
+    progress = re.compile(r"Study of mini_counterfact.json: \d+ of 559 records")
+    expect(page.get_by_test_id("stMain").get_by_text(progress)).to_be_visible(timeout=WAIT)
     page.get_by_role("link", name="Forward lens").click()  # other pages work meanwhile
+    sidebar = page.get_by_test_id("stSidebar")
+    expect(sidebar.get_by_text(progress)).to_be_visible(timeout=WAIT)
     expect(page.locator(CHART)).to_have_count(1, timeout=WAIT)
     expect(page.locator(CHART).first).to_contain_text("·Hawaii", timeout=WAIT)
-    page.get_by_role("link", name="Many prompts").click()
-    page.get_by_role("button", name="Cancel the study").click(timeout=WAIT)
+    sidebar.get_by_role("link", name="Go to Many prompts").click()
+    page.get_by_role("button", name="Cancel", exact=True).click(timeout=WAIT)
     expect(page.get_by_text("It was cancelled after")).to_be_visible(timeout=WAIT)
     expect(page.locator(CHART)).to_have_count(5, timeout=WAIT)
 
 
-def test_a_study_that_is_kept_goes_on_without_its_tab(browser: Browser, server: str):
-    page = browser.new_page()
+def test_a_study_that_is_kept_goes_on_without_its_tab(windows, server: str):
+    page = windows["light"].new_page()
     open_study(page, server, "120")
     page.get_by_text("Go on when I close this tab").click()
     start(page)
@@ -67,7 +68,7 @@ def test_a_study_that_is_kept_goes_on_without_its_tab(browser: Browser, server: 
     expect(page).to_have_url(re.compile("study="), timeout=WAIT)
     link = page.url
     page.close()
-    again = browser.new_page()
+    again = windows["light"].new_page()
     again.goto(link)
     expect(again.get_by_text("120 records of mini_counterfact.json, seed 0")).to_be_visible(
         timeout=2 * WAIT

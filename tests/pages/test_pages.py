@@ -45,10 +45,9 @@ def open_page(page: str = "start", **inputs: str) -> AppTest:
     query = {"model": "tiny-gpt2", "prompt": PROMPT, "target": TARGET} | inputs
     for key, value in query.items():
         at.query_params[key] = value
-    at.run()
     if page != "start":
-        at.switch_page(f"../pages/{page}.py").run()
-    return at
+        at.switch_page(f"../pages/{page}.py")
+    return at.run()
 
 
 def job_of(at: AppTest, slot: str) -> Job:
