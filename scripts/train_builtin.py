@@ -154,16 +154,19 @@ def right_answers(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, sentences: list[Sentence]
 ) -> list[bool]:
     """Whether each sentence's object is the top answer after its prompt."""
-    right = []
+    prompts = tokenizer([s.prompt for s in sentences]).input_ids
+    wanted = tokenizer([f"a {s.object}" for s in sentences]).input_ids
+    right = [False] * len(sentences)
+    by_length = sorted(range(len(sentences)), key=lambda i: len(prompts[i]))  # little is padded
     for start in range(0, len(sentences), 256):
-        chunk = sentences[start : start + 256]
-        rows = [torch.tensor(tokenizer(s.prompt).input_ids) for s in chunk]
+        chunk = by_length[start : start + 256]
+        rows = [torch.tensor(prompts[i]) for i in chunk]
         ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
         last = torch.tensor([len(row) - 1 for row in rows])
         hidden = model.base_model(input_ids=ids).last_hidden_state
         answers = model.lm_head(hidden[torch.arange(len(rows)), last]).argmax(-1)
-        wanted = [tokenizer(f"a {s.object}").input_ids[-1] for s in chunk]
-        right += [a == w for a, w in zip(answers.tolist(), wanted, strict=True)]
+        for i, answer in zip(chunk, answers.tolist(), strict=True):
+            right[i] = answer == wanted[i][-1]
     return right
 
 

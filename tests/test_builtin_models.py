@@ -13,7 +13,7 @@ from scripts.evaluate_builtin import measure
 
 @pytest.fixture(scope="module", params=BUILTIN)
 def figures(request):
-    return measure(load_model(request.param), load_corpus(), sample=60)
+    return measure(load_model(request.param), load_corpus(), sample=60, every=5)
 
 
 def test_facts_are_known_in_trained_and_in_unseen_phrasings(figures):

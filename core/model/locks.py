@@ -38,6 +38,11 @@ class FairLock:
         """How many threads wait for their turn."""
         return len(self._queue)
 
+    @property
+    def held(self) -> bool:
+        """Whether a thread has it."""
+        return self._holder is not None
+
     def people_before(self, thread: int | None) -> int:
         """How many other people have a turn before the thread that waits, the present one included.
 

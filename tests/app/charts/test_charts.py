@@ -4,6 +4,7 @@ import json
 import math
 import re
 import tomllib
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -120,6 +121,12 @@ every_size = pytest.mark.parametrize("size", SIZES, ids=str)
 both_themes = pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 
 
+@cache
+def spec_of(build, size, dark):
+    """The specification of a chart that several tests look at; valid. Not to be changed."""
+    return build(*size, dark).to_dict(validate=True)
+
+
 def units(spec, data=None):
     """Every single-mark chart in a specification, with the data it draws."""
     data = spec.get("data", data)
@@ -179,7 +186,7 @@ def title_in_the_browser(title):
 @every_size
 @both_themes
 def test_the_specification_is_valid_and_has_no_nan(build, size, dark):
-    spec = build(*size, dark).to_dict(validate=True)
+    spec = spec_of(build, size, dark)
     json.dumps(spec, allow_nan=False)
     assert spec["$schema"].startswith("https://vega.github.io/schema/vega-lite/")
 
@@ -188,7 +195,7 @@ def test_the_specification_is_valid_and_has_no_nan(build, size, dark):
 @every_size
 def test_axes_are_named(build, size):
     titles = {"x": set(), "y": set()}
-    for unit, _ in units(build(*size, False).to_dict()):
+    for unit, _ in units(spec_of(build, size, False)):
         for axis, seen in titles.items():
             seen.add(unit["encoding"].get(axis, {}).get("title"))
     assert tuple(seen - {None} for seen in titles.values()) == tuple({t} for t in BUILDERS[build])
@@ -197,7 +204,7 @@ def test_axes_are_named(build, size):
 @every_chart
 @every_size
 def test_a_mark_says_its_values_when_hovered(build, size):
-    spec = build(*size, False).to_dict()
+    spec = spec_of(build, size, False)
     found = 0
     for unit, data in units(spec):
         for tip in unit["encoding"].get("tooltip", []):
@@ -210,7 +217,7 @@ def test_a_mark_says_its_values_when_hovered(build, size):
 @every_chart
 @both_themes
 def test_axis_text_is_ink_of_twelve_pixels_or_more(build, dark):
-    config = build(4, 6, dark).to_dict()["config"]
+    config = spec_of(build, SIZES[0], dark)["config"]
     for part in ("axis", "legend", "header"):
         assert config[part]["labelColor"] == config[part]["titleColor"] == INK[dark]
         assert min(config[part]["labelFontSize"], config[part]["titleFontSize"]) >= 12
@@ -220,7 +227,7 @@ def test_axis_text_is_ink_of_twelve_pixels_or_more(build, dark):
 @both_themes
 def test_words_on_the_page_have_contrast(build, dark):
     """Text that stands on the page rather than on a cell: labels, and the mark of an empty cell."""
-    spec = build(4, 6, dark).to_dict()
+    spec = spec_of(build, SIZES[0], dark)
     colours = set()
     for unit, data in units(spec):
         if unit["mark"]["type"] != "text":

@@ -43,6 +43,7 @@ from tests.app.charts.test_charts import (
     labels_of,
     lens,
     marks,
+    spec_of,
     units,
     words,
 )
@@ -258,7 +259,7 @@ def axis_lengths(chart):
 @every_size
 @both_themes
 def test_the_specification_is_valid_and_has_no_nan(build, size, dark):
-    spec = build(*size, dark).to_dict(validate=True)
+    spec = spec_of(build, size, dark)
     json.dumps(spec, allow_nan=False)
     assert all(spec["datasets"].values())
 
@@ -266,7 +267,7 @@ def test_the_specification_is_valid_and_has_no_nan(build, size, dark):
 @every_chart
 @every_size
 def test_a_mark_says_its_values_when_hovered(build, size):
-    spec = build(*size, False).to_dict()
+    spec = spec_of(build, size, False)
     found = 0
     for unit, data in units(spec):
         for tip in unit["encoding"].get("tooltip", []):
@@ -279,7 +280,7 @@ def test_a_mark_says_its_values_when_hovered(build, size):
 
 @every_chart
 def test_nothing_in_a_chart_leads_to_another_site(build):
-    spec = build(3, 6, False).to_dict()
+    spec = spec_of(build, (3, 6), False)
     text = json.dumps(spec)
     assert re.findall(r"https?://[^\"]*", text) == [spec["$schema"]]
     assert '"href"' not in text
@@ -297,7 +298,7 @@ def test_a_chart_can_be_kept_as_png_and_svg(build):
 @every_chart
 @both_themes
 def test_axis_text_is_ink_of_twelve_pixels_or_more(build, dark):
-    spec = build(3, 6, dark).to_dict()
+    spec = spec_of(build, (3, 6), dark)
     for part in ("axis", "legend", "header"):
         text = spec["config"][part]
         assert text["labelColor"] == text["titleColor"] == INK[dark]

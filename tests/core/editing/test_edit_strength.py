@@ -162,7 +162,7 @@ def test_cancelling_leaves_nothing_behind(model):
 
 def test_the_lock_is_free_between_steps(model):
     def look(done, total):
-        assert not model.lock._held
+        assert not model.lock.held
 
     edit_strength(model, PROMPT, likely_word(model), layers=[1], text=TEXT, on_step=look)
 
