@@ -32,7 +32,7 @@ log = logging.getLogger("evaluate_builtin")
 
 
 def measure(model: LanguageModel, corpus: Corpus, sample: int = SAMPLE, *, every: int = 1) -> dict:
-    """Every figure of the report for one model. Of the trained sentences one of `every` is asked."""
+    """Every figure of the report for a model. Of the trained sentences one of `every` is asked."""
     trained = [s for group in corpus.trained_sentences().values() for s in group][::every]
     held_out = [
         Sentence(phrasing.format(fact.subject), fact.object)

@@ -20,6 +20,14 @@ PROMPT, TARGET = "Obama grew up in", "Paris"
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For two workers: a file's tests stay together, so do all in a browser, and these come first."""
+    for item in items:
+        browser = "tests/browser/" in item.nodeid
+        item.add_marker(pytest.mark.xdist_group("browser" if browser else item.path.as_posix()))
+    items.sort(key=lambda item: "tests/browser/" not in item.nodeid)
+
+
 def tokenizer_of(name: str) -> PreTrainedTokenizerBase:
     return AutoTokenizer.from_pretrained(BUILTIN_FOLDER / name)
 

@@ -44,7 +44,7 @@ def entry_row(entry: ledger.Entry, model: core.LanguageModel) -> None:
         disabled=not fits,
         help=None if fits else plain(f"Made on {entry.edit.model_name}: choose that model."),
     )
-    with right.popover("⋯", help="Rename, download or remove this edit"):
+    with right.popover("⋯", type="tertiary"):
         details(entry)
 
 

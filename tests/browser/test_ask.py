@@ -1,7 +1,6 @@
-"""Asking both models in a browser, light and dark: the text streams, stays, and can be stopped."""
+"""Asking both models in a browser, light and dark."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -9,41 +8,19 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import core
-from tests.browser.serving import serving
+from tests.browser.test_browser import WAIT, idle
 from tests.conftest import PROMPT, TARGET
 
-WAIT = 30_000
-# The same app, with a model as slow as a large one: a token takes half a second.
-SLOW = """
-import sys, time
-import core
-from streamlit.web.cli import main
 
-real = core.complete
-
-def slow(*args, on_token, **options):
-    def take(piece):
-        time.sleep(0.5)
-        on_token(piece)
-    return real(*args, on_token=take, **options)
-
-core.complete = slow
-sys.argv = ["streamlit", "run"]
-main()
-"""
-
-
-@pytest.fixture(scope="module")
-def slow_server() -> Iterator[str]:
-    with serving(SLOW) as url:
-        yield url
+def made_edit(folder: Path) -> Path:
+    path = folder / "obama.safetensors"
+    core.edit(core.load_model("tiny-gpt2"), PROMPT, TARGET, method="forward-shift").save(path)
+    return path
 
 
 @pytest.fixture(scope="module")
 def edit_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("edits") / "obama.safetensors"
-    core.edit(core.load_model("tiny-gpt2"), PROMPT, TARGET, method="forward-shift").save(path)
-    return path
+    return made_edit(tmp_path_factory.mktemp("edits"))
 
 
 def visit(page: Page, server: str) -> None:
@@ -51,11 +28,6 @@ def visit(page: Page, server: str) -> None:
     page.goto(f"{server}/ask?{urlencode(query)}")
     expect(field(page)).to_be_visible(timeout=WAIT)
     idle(page)
-
-
-def idle(page: Page) -> None:
-    app = page.get_by_test_id("stApp")
-    expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=WAIT)
 
 
 def field(page: Page):
@@ -95,22 +67,6 @@ def test_both_answers_stand_side_by_side(themed_page, server, edit_file):
     asked = page.get_by_test_id("stChatMessage").get_by_text("<b>x</b> **y** `z`", exact=True)
     expect(asked).to_be_visible(timeout=WAIT)
     expect(page.get_by_test_id("stException")).to_have_count(0)
-
-
-def test_text_grows_and_stop_ends_it(page, slow_server, edit_file):
-    visit(page, slow_server)
-    add_edit(page, edit_file)
-    ask(page, PROMPT)
-    expect(page.get_by_text(re.compile("^Hawaii and is.*▌$"))).to_be_visible(timeout=WAIT)
-    expect(page.get_by_text(re.compile("^Paris.*▌$"))).to_be_visible(timeout=WAIT)
-    page.locator(".st-key-ask_stop button").click()
-    expect(page.get_by_text("Stopped.")).to_have_count(2, timeout=5_000)
-    expect(page.locator(".st-key-ask_stop")).to_have_count(0, timeout=WAIT)
-    expect(page.get_by_text(re.compile("^Hawaii and is"))).to_be_visible()
-    idle(page)
-    written = page.get_by_test_id("stChatMessage").last.inner_text()
-    assert "▌" not in written
-    assert "Aeroflot" not in written
 
 
 def test_a_prompt_that_is_too_long_stays_in_the_field(page, server):

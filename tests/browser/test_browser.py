@@ -39,10 +39,15 @@ WORDS = {
 CHART = "[data-testid=stVegaLiteChart]"
 
 
-def settle(page: Page) -> None:
-    """Until the script has run and its charts are drawn."""
+def idle(page: Page) -> None:
+    """Until the script has run."""
     app = page.get_by_test_id("stApp")
     expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=WAIT)
+
+
+def settle(page: Page) -> None:
+    """Until the script has run and its charts are drawn."""
+    idle(page)
     expect(page.locator(f"{CHART} svg, {CHART} canvas").first).to_be_visible(timeout=WAIT)
 
 
@@ -64,6 +69,14 @@ def type_into(page: Page, label: str, text: str) -> None:
 
 def chart_text(page: Page, index: int = 0) -> str:
     return " ".join(page.locator(CHART).nth(index).locator("svg text").all_text_contents())
+
+
+@pytest.fixture(scope="module")
+def backward(windows, server) -> Iterator[Page]:
+    """The backward lens of "Obama grew up in", opened once; tests leave it as they find it."""
+    with opened(windows["light"]) as page:
+        visit(page, server, "backward_lens")
+        yield page
 
 
 @pytest.fixture(scope="module", params=THEMES)
@@ -103,9 +116,8 @@ def test_a_page_opens_and_follows_the_prompt(tour, path):
     assert urlencode({"prompt": prompt}) in page.url
 
 
-def test_no_label_of_a_token_table_is_cut_off(page, server):
-    visit(page, server, "backward_lens")
-    chart = page.locator(CHART).first
+def test_no_label_of_a_token_table_is_cut_off(backward):
+    chart = backward.locator(CHART).first
     frame = chart.bounding_box()
     for text in chart.locator("svg text").all():
         inner = text.bounding_box()
@@ -171,8 +183,8 @@ def test_an_example_and_another_model(page, server):
     assert "model=tiny-llama2" in page.url
 
 
-def test_show_code_and_tooltips(page, server):
-    visit(page, server, "backward_lens")
+def test_show_code_and_tooltips(backward):
+    page = backward
     page.get_by_text("Show code").first.click()
     expect(page.get_by_test_id("stCode").first).to_contain_text('load_model("tiny-gpt2")')
     page.locator(CHART).first.locator("svg .mark-text.role-mark text").first.hover(force=True)
@@ -181,8 +193,8 @@ def test_show_code_and_tooltips(page, server):
     expect(tooltip).to_contain_text("Pushed towards")
 
 
-def test_csv_download(page, server):
-    visit(page, server, "backward_lens")
+def test_csv_download(backward):
+    page = backward
     with page.expect_download() as download:
         page.get_by_role("button", name="Download CSV").first.click()
     text = download.value.path().read_text(encoding="utf-8-sig")
@@ -193,17 +205,19 @@ def test_csv_download(page, server):
 
 
 @pytest.mark.parametrize("field", ["Prompt", "Target"])
-def test_markup_is_shown_and_not_run(page, server, field):
-    visit(page, server, "backward_lens")
+def test_markup_is_shown_and_not_run(backward, field):
+    page, before = backward, box(backward, field).input_value()
     page.evaluate("window.hacked = false")
     attack = "<img src=x onerror=window.hacked=true><script>window.hacked=true</script>"
     type_into(page, field, attack)
     expect(page.get_by_test_id("stSidebar").get_by_text("script").first).to_be_visible(timeout=WAIT)
     settle(page)
     page.locator(f"{CHART} svg .mark-text.role-mark text").last.hover(force=True)
-    page.wait_for_timeout(300)
+    expect(page.locator("#vg-tooltip-element")).to_be_visible(timeout=WAIT)
     assert page.evaluate("window.hacked") is False
     expect(box(page, field)).to_have_value(attack)
+    type_into(page, field, before)
+    settle(page)
 
 
 @pytest.mark.parametrize(
@@ -214,14 +228,17 @@ def test_markup_is_shown_and_not_run(page, server, field):
         ("Target", "   ", "The target is only spaces"),
     ],
 )
-def test_bad_input_is_named_where_it_was_typed(page, server, field, text, message):
-    visit(page, server, "forward_lens")
+def test_bad_input_is_named_where_it_was_typed(backward, field, text, message):
+    page, before = backward, box(backward, field).input_value()
     type_into(page, field, text)
     sidebar = page.get_by_test_id("stSidebar")
     expect(sidebar.get_by_text(message)).to_be_visible(timeout=WAIT)
     expect(page.get_by_text("Nothing to show yet")).to_be_visible()
     expect(box(page, field)).to_have_value(text)
     expect(page.get_by_test_id("stException")).to_have_count(0)
+    type_into(page, field, before)
+    expect(page.get_by_text("Nothing to show yet")).to_have_count(0, timeout=WAIT)
+    settle(page)
 
 
 def test_a_model_that_cannot_be_loaded(page, server, tmp_path):

@@ -4,14 +4,12 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.test_browser import CHART, WAIT
+from tests.browser.test_browser import CHART, WAIT, idle
 
 
 def open_edit(page: Page, server: str, path: str = "edit") -> None:
     page.goto(f"{server}/{path}?model=tiny-gpt2&prompt=Jack+Dorsey+founded&target=IBM")
-    expect(page.get_by_test_id("stApp")).to_have_attribute(
-        "data-test-script-state", "notRunning", timeout=WAIT
-    )
+    idle(page)
 
 
 def make(page: Page) -> None:
@@ -54,6 +52,7 @@ def test_a_second_visitor_sees_nothing_of_the_firsts_edits(page, windows, server
 def test_an_edit_is_downloaded_and_uploaded(page, server, tmp_path):
     open_edit(page, server)
     make(page)
+    idle(page)  # a run of the page closes what is open in it
     sidebar = page.get_by_test_id("stSidebar")
     sidebar.get_by_role("button", name="⋯").click()
     with page.expect_download() as download:

@@ -1,11 +1,10 @@
-"""Clicks on the newer pages: a neuron, a step, a study that runs, is cancelled and found again."""
+"""Clicks on the newer pages: a neuron, a step, a study that runs and is found again."""
 
 import re
 
-import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.test_browser import CHART, WAIT, box, settle, visit
+from tests.browser.test_browser import CHART, WAIT, box, idle, settle, visit
 
 FIRST_RANK = f"{CHART} svg .mark-rect.role-mark path"
 
@@ -16,9 +15,7 @@ def open_study(page: Page, server: str, records: str = "30") -> None:
     expect(limit).to_be_visible(timeout=WAIT)
     limit.fill(records)
     limit.press("Enter")
-    expect(page.get_by_test_id("stApp")).to_have_attribute(
-        "data-test-script-state", "notRunning", timeout=WAIT
-    )
+    idle(page)
 
 
 def start(page: Page) -> None:
@@ -43,39 +40,6 @@ def test_a_study_runs_and_is_drawn(themed_page, server):
     expect(page.locator(CHART)).to_have_count(5, timeout=WAIT)
 
 
-def test_a_study_is_cancelled_and_keeps_what_it_has(page, server):
-    open_study(page, server, "559")
-    start(page)
-    progress = re.compile(r"Study of mini_counterfact.json: \d+ of 559 records")
-    expect(page.get_by_test_id("stMain").get_by_text(progress)).to_be_visible(timeout=WAIT)
-    page.get_by_role("link", name="Forward lens").click()  # other pages work meanwhile
-    sidebar = page.get_by_test_id("stSidebar")
-    expect(sidebar.get_by_text(progress)).to_be_visible(timeout=WAIT)
-    expect(page.locator(CHART)).to_have_count(1, timeout=WAIT)
-    expect(page.locator(CHART).first).to_contain_text("·Hawaii", timeout=WAIT)
-    sidebar.get_by_role("link", name="Go to Many prompts").click()
-    page.get_by_role("button", name="Cancel", exact=True).click(timeout=WAIT)
-    expect(page.get_by_text("It was cancelled after")).to_be_visible(timeout=WAIT)
-    expect(page.locator(CHART)).to_have_count(5, timeout=WAIT)
-
-
-def test_a_study_that_is_kept_goes_on_without_its_tab(windows, server: str):
-    page = windows["light"].new_page()
-    open_study(page, server, "120")
-    page.get_by_text("Go on when I close this tab").click()
-    start(page)
-    expect(page.get_by_text("this page's link finds it again")).to_be_visible(timeout=WAIT)
-    expect(page).to_have_url(re.compile("study="), timeout=WAIT)
-    link = page.url
-    page.close()
-    again = windows["light"].new_page()
-    again.goto(link)
-    expect(again.get_by_text("120 records of mini_counterfact.json, seed 0")).to_be_visible(
-        timeout=2 * WAIT
-    )
-    again.close()
-
-
 def test_a_click_on_a_column_shows_its_neuron(page, server):
     visit(page, server, "neurons")
     number = page.get_by_label(re.compile("^Neuron, 0 to 511"))
@@ -94,18 +58,15 @@ def test_the_step_moves_the_picture(page, server):
     expect(page.get_by_text(re.compile("One step of 0.3 on FF2"))).to_be_visible(timeout=WAIT)
 
 
-@pytest.mark.parametrize(("form", "start"), [("svg", b"<svg"), ("png", b"\x89PNG")])
-def test_a_chart_is_saved_as_a_picture(page, server, form, start):
-    visit(page, server, "across_layers")
-    page.get_by_role("button", name="Picture").first.click()
-    with page.expect_download() as download:
-        page.get_by_role("button", name=f"similarity.{form}").click()
-    assert download.value.path().read_bytes().startswith(start)
-
-
-def test_the_subject_follows_the_prompt(page, server):
+def test_a_chart_is_saved_as_a_picture_and_the_subject_follows_the_prompt(page, server):
     visit(page, server, "across_layers")
     expect(box(page, "Subject")).to_have_value("Obama")
+    page.get_by_role("button", name="Picture").first.click()
+    for form, start in (("svg", b"<svg"), ("png", b"\x89PNG")):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=f"similarity.{form}").click()
+        assert download.value.path().read_bytes().startswith(start)
+    page.keyboard.press("Escape")
     box(page, "Prompt").fill("Jack Dorsey founded")
     box(page, "Prompt").press("Enter")
     expect(box(page, "Subject")).to_have_value("Jack Dorsey", timeout=WAIT)

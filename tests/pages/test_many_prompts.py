@@ -72,10 +72,10 @@ def test_a_study_runs_and_draws_the_papers_pictures(model):
         assert not at.exception
     for word in ("answer", "target"):
         for vector in ("ff1", "ff2"):
-            at.segmented_control(key="study_word").set_value(word).run()
+            at.segmented_control(key="study_word").set_value(word)
             at.segmented_control(key="study_vector").set_value(vector).run()
             assert not at.exception
-    at.segmented_control(key="study_quantity").set_value("input_norm").run()
+    at.segmented_control(key="study_quantity").set_value("input_norm")
     at.segmented_control(key="study_module").set_value("block").run()
     assert not at.exception
 
