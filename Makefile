@@ -1,10 +1,11 @@
 # make run   opens the app on http://localhost:8501
 # make test  checks everything: ruff, pytest and the browser tests
+# make lock  writes anew which version of every package is installed
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench screenshot
+.PHONY: run test bench screenshot lock
 
 run: $(VENV)/.installed
 	@echo "Backward Lens opens on http://localhost:8501 (Ctrl+C ends it)"
@@ -23,13 +24,22 @@ screenshot: $(VENV)/.installed-dev
 	sh scripts/install_chromium.sh
 	$(BIN)/python -m scripts.screenshot
 
+lock: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet uv==0.13.9
+	$(LOCK) requirements.txt --output-file requirements.lock
+	$(LOCK) requirements-dev.txt --output-file requirements-dev.lock
+
+# For every system and Python from 3.11 on, at the newest versions that go together.
+LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --upgrade --universal \
+	--python-version 3.11
+
 # torch comes first and on its own: its CPU build is what a laptop needs.
-$(VENV)/.installed: requirements.txt
+$(VENV)/.installed: requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' requirements.txt)"
-	$(BIN)/python -m pip install --quiet -r requirements.txt
+	$(BIN)/python -m pip install --quiet -r requirements.lock
 	touch $@
 
-$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+$(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -r requirements-dev.lock
 	touch $@
