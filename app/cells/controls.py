@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app.shell.state import Request
+from app.titles import MATRIX_TITLES
 from app.words import shortened, visible
 
 # From the bottom of the model to the top, where the paper's edits work best: 35 of 48 layers.
@@ -42,6 +43,12 @@ def choice(
         bind="query-params" if bound else None,
         help=help,
     )
+
+
+def mlp_matrix(place: DeltaGenerator, request: Request, key: str, label: str = "Matrix") -> str:
+    """One of the MLP's matrices that this model has."""
+    names = request.model.matrices
+    return choice(place, label, MATRIX_TITLES, key, among=names, default="ff2")
 
 
 def layer_slider(place: DeltaGenerator, request: Request, key: str) -> int:

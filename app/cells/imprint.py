@@ -6,7 +6,7 @@ import pandas as pd
 from streamlit.delta_generator import DeltaGenerator
 
 import core
-from app.cells.controls import choice, layer_slider, token_picker
+from app.cells.controls import layer_slider, mlp_matrix, token_picker
 from app.charts.flow import Panel, flow_chart
 from app.charts.grid import span_table
 from app.charts.scatter import agreement_chart
@@ -73,14 +73,7 @@ def controls(place: DeltaGenerator, request: Request) -> tuple[int, int, str, fl
         bind="query-params",
         help="The learning rate. The larger it is, the further the output turns.",
     )
-    matrix = choice(
-        row[3],
-        "Matrix that learns",
-        MATRIX_TITLES,
-        "imprint_matrix",
-        among=tables.trace(request).factors,
-        default="ff2",
-    )
+    matrix = mlp_matrix(row[3], request, "imprint_matrix", "Matrix that learns")
     everyone = place.toggle(
         "Learn from all prompt tokens at once",
         key="imprint_all",

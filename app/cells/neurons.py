@@ -7,7 +7,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from app.cells.controls import choice, layer_slider
+from app.cells.controls import layer_slider, mlp_matrix
 from app.charts.grid import coefficient_chart, neuron_table
 from app.findings.neurons import neuron_finding, one_neuron_finding, overlap_finding
 from app.notebook import tables
@@ -49,14 +49,7 @@ def groups_cell(request: Request) -> tuple[int, str]:
     )
     row = place.controls.columns([2, 2, 2], vertical_alignment="bottom", gap="medium")
     layer = layer_slider(row[0], request, "neurons")
-    matrix = choice(
-        row[1],
-        "Matrix",
-        MATRIX_TITLES,
-        "neurons_matrix",
-        among=tables.trace(request).factors,
-        default="ff2",
-    )
+    matrix = mlp_matrix(row[1], request, "neurons_matrix")
     normalized = row[2].toggle(
         "Normalised lens",
         key="neurons_normalised",

@@ -9,28 +9,12 @@ from playwright.sync_api import Locator, Page, expect
 
 from app.shell.navigation import PAGES
 from tests.browser.conftest import THEMES, opened
+from tests.pages import test_pages as pages
 
 WAIT = 30_000
-CHARTS = {
-    "": 1,
-    "forward_lens": 1,
-    "backward_lens": 2,
-    "gradient_rank": 2,
-    "where_learning_happens": 3,
-    "imprint_and_shift": 4,
-    "neurons": 3,
-    "across_layers": 4,
-}
-QUESTIONS = {
-    "": "What would the model learn?",
-    "forward_lens": "What does the model think, layer by layer?",
-    "backward_lens": "What would the model change?",
-    "gradient_rank": "How many directions does the change have?",
-    "where_learning_happens": "Where does learning happen?",
-    "imprint_and_shift": "How does one step store the target?",
-    "neurons": "Which neurons would change, and towards what?",
-    "across_layers": "Do all layers learn the same thing?",
-}
+# By the path in the URL, which is empty for Start.
+CHARTS = {page.removesuffix("start"): count for page, count in pages.CHARTS.items()}
+QUESTIONS = {page.removesuffix("start"): question for page, question in pages.PAGES.items()}
 # Two prompts, how many pieces each has, and two of these as they are shown.
 WORDS = {
     "Pikachu is a type of": (7, "achu", "·type"),

@@ -1,7 +1,6 @@
 """The page on edit strength: starting, watching, cancelling, reading."""
 
 import math
-import threading
 import time
 
 import pandas as pd
@@ -15,7 +14,7 @@ from app.shell.ledger import LEDGER, Entry
 from app.shell.navigation import STRENGTH
 from app.work.job import GRACE, Job
 from core.editing.edit_strength import STRENGTH_METHODS
-from tests.pages.test_pages import after, chart_data, charts, job_of, open_page, texts
+from tests.pages.test_pages import after, chart_data, charts, gated, job_of, open_page, texts
 
 PAGE = "edit_strength"
 
@@ -32,19 +31,7 @@ def searched(at: AppTest) -> AppTest:
 
 @pytest.fixture
 def slow_search(monkeypatch):
-    """A search that goes on, step by step, only as far as the test lets it."""
-    steps = threading.Semaphore(0)
-    real = core.edit_strength
-
-    def waiting(*args, on_step, **options):
-        def step(done, total):
-            on_step(done, total)
-            steps.acquire(timeout=30)
-
-        return real(*args, on_step=step, **options)
-
-    monkeypatch.setattr("core.edit_strength", waiting)
-    return steps
+    return gated(monkeypatch, "edit_strength")
 
 
 def table_of(rates, perplexities, base=10.0) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """The page for studies: starting, watching, cancelling, coming back, comparing."""
 
 import json
-import threading
 import time
 
 import pytest
@@ -12,7 +11,7 @@ from app.cells.studies import STUDIES
 from app.shell.navigation import STUDY
 from app.work.job import Job
 from core.studies.counterfact import MINI_COUNTERFACT
-from tests.pages.test_pages import after, charts, job_of, open_page, texts
+from tests.pages.test_pages import after, charts, gated, job_of, open_page, texts
 
 PAGE = "many_prompts"
 PICTURES = 5
@@ -31,19 +30,7 @@ def studied(at: AppTest, limit: int = 2) -> AppTest:
 
 @pytest.fixture
 def slow_study(monkeypatch):
-    """A study that goes on, record by record, only as far as the test lets it."""
-    steps = threading.Semaphore(0)
-    real = core.study
-
-    def waiting(*args, on_step, **options):
-        def step(done, total):
-            on_step(done, total)
-            steps.acquire(timeout=30)
-
-        return real(*args, on_step=step, **options)
-
-    monkeypatch.setattr("core.study", waiting)
-    return steps
+    return gated(monkeypatch, "study")
 
 
 def test_an_empty_page_says_what_to_do():

@@ -3,11 +3,13 @@
 import json
 import re
 import shutil
+import threading
 
 import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
+import core
 from app.shell.examples import EXAMPLES
 from app.shell.models import OTHER, load
 from app.shell.settings import PROMPT_TOKENS
@@ -60,6 +62,21 @@ def after(at: AppTest, slot: str) -> AppTest:
     job_of(at, slot).thread.join(60)
     assert job_of(at, slot).over
     return at.run()
+
+
+def gated(monkeypatch: pytest.MonkeyPatch, name: str) -> threading.Semaphore:
+    """Work of core's that goes on, step by step, only as far as the test lets it."""
+    steps, real = threading.Semaphore(0), getattr(core, name)
+
+    def waiting(*args, on_step, **options):
+        def step(done, total):
+            on_step(done, total)
+            steps.acquire(timeout=60)
+
+        return real(*args, on_step=step, **options)
+
+    monkeypatch.setattr(f"core.{name}", waiting)
+    return steps
 
 
 def charts(at: AppTest) -> list[dict]:
@@ -396,8 +413,6 @@ def test_a_failed_download_says_why(monkeypatch):
 
 
 def test_a_running_download_shows_its_size_and_can_be_cancelled(monkeypatch):
-    import threading
-
     from app.shell.models import downloads, start_download
 
     monkeypatch.setattr("core.is_on_this_machine", lambda name: name in BUILTIN)
