@@ -2,53 +2,64 @@
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser import test_ask, test_edit_strength, test_studies
+from tests.browser import test_ask, test_edit, test_edit_strength, test_studies
 from tests.browser.serving import serving
 from tests.browser.test_browser import CHART, WAIT
 from tests.conftest import PROMPT
 
-# The same app, in which work waits after its fourth step until it is cancelled or the gate is open:
-# a test is never late for it. One prompt more makes a crowded server: from its answer on, the
-# collection of unused objects that follows each run of a page, and holds Python's lock, takes most
-# of a second. With a look every 0.4 seconds the looks would leave the answer no time at all, and
-# its cursor would blink for ever.
+# The same app, in which work waits after its first steps until it is cancelled or the gate is open:
+# a test is never late for it. Work that was cancelled leaves a file of its name beside the gate. A
+# lost connection may take one second. One prompt more makes a crowded server: from its answer on,
+# the collection of unused objects that follows each run of a page, and holds Python's lock, takes
+# most of a second. With a look every 0.4 seconds the looks would leave the answer no time at all,
+# and its cursor would blink for ever.
 CROWDING = "The capital of France is"
 PATIENT = f"""
 import os, sys, time
 from pathlib import Path
 import core
+from app.work import job
 from streamlit.web.cli import main
 
+job.GRACE = 1.0
 GATE, crowd = Path(os.environ["GATE"]), []
 
-def waiting(report):
+def waiting(report, first):
     steps = []
     def step(*arguments):
         report(*arguments)
         steps.append(arguments)
-        while len(steps) >= 4 and not GATE.exists():
+        while len(steps) >= first and not GATE.exists():
             time.sleep(0.02)
             report(*("" if isinstance(a, str) else a for a in arguments))
     return step
 
-def patient(real, name):
+def patient(name, on_step="on_step", first=4):
+    real = getattr(core, name)
     def work(*arguments, **options):
         if {CROWDING!r} in arguments:
             crowd or crowd.extend([] for _ in range(12_000_000))
         else:
-            options[name] = waiting(options[name])
-        return real(*arguments, **options)
-    return work
+            options[on_step] = waiting(options[on_step], first)
+        try:
+            return real(*arguments, **options)
+        except core.Cancelled:
+            GATE.with_name(name).touch()
+            raise
+    setattr(core, name, work)
 
-core.complete = patient(core.complete, "on_token")
-core.study = patient(core.study, "on_step")
-core.edit_strength = patient(core.edit_strength, "on_step")
+patient("complete", "on_token")
+patient("study")
+patient("edit_strength")
+patient("edit", first=1)
+patient("compare_methods", first=1)
 sys.argv = ["streamlit", "run"]
 main()
 """
@@ -69,7 +80,17 @@ def patient_server(gate: Path) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def closed(gate: Path) -> None:
-    gate.unlink(missing_ok=True)
+    """Nothing is open, and nothing has been cancelled."""
+    for file in gate.parent.iterdir():
+        file.unlink()
+
+
+def wait_for(file: Path) -> None:
+    """Until the server has written it."""
+    end = time.monotonic() + WAIT / 1000
+    while not file.exists():
+        assert time.monotonic() < end, f"no {file.name}"
+        time.sleep(0.05)
 
 
 def cancel(page: Page) -> None:
@@ -122,6 +143,33 @@ def test_a_study_that_is_kept_goes_on_without_its_tab(page, windows, patient_ser
     expect(page.get_by_text("60 records of mini_counterfact.json, seed 0")).to_be_visible(
         timeout=2 * WAIT
     )
+
+
+@pytest.mark.parametrize(
+    ("button", "name"),
+    [("Make it say", "edit"), ("Compare all methods", "compare_methods")],
+)
+def test_closing_the_tab_ends_an_edit_or_a_comparison(windows, patient_server, gate, button, name):
+    tab = windows["light"].new_page()
+    test_edit.open_edit(tab, patient_server)
+    tab.get_by_role("button", name=button).click(timeout=WAIT)
+    expect(tab.get_by_text("the work is cancelled after")).to_be_visible(timeout=WAIT)
+    assert not gate.with_name(name).exists()
+    tab.close()
+    wait_for(gate.with_name(name))
+
+
+def test_closing_the_tab_ends_a_study_and_keeps_what_it_has(page, windows, patient_server, gate):
+    tab = windows["light"].new_page()
+    test_studies.open_study(tab, patient_server, "60")
+    test_studies.start(tab)
+    expect(tab.get_by_text("4 of 60 records")).to_be_visible(timeout=WAIT)
+    expect(tab).to_have_url(re.compile("study="), timeout=WAIT)
+    link = tab.url
+    tab.close()
+    wait_for(gate.with_name("study"))
+    page.goto(link)
+    expect(page.get_by_text("It was cancelled after 4 of 60")).to_be_visible(timeout=WAIT)
 
 
 def test_a_search_is_cancelled(page, patient_server):

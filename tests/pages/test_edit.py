@@ -1,5 +1,6 @@
 """The Edit page and the ledger: edit, look, take back, keep, share."""
 
+import threading
 import time
 
 import pytest
@@ -7,8 +8,10 @@ from streamlit.testing.v1 import AppTest
 
 import core
 from app.shell.ledger import LEDGER, Entry
+from app.shell.models import load
 from app.shell.navigation import EDIT
-from tests.pages.test_pages import CHARTS, after, charts, open_page, texts
+from core.model.locks import person
+from tests.pages.test_pages import CHARTS, after, charts, job_of, open_page, texts
 
 PAGE = "edit"
 PICTURES = 3  # answers, lenses, where it landed
@@ -168,6 +171,30 @@ def test_a_long_edit_shows_progress_and_can_be_cancelled(monkeypatch):
     at = after(at, EDIT)
     assert "Cancelled. Nothing has changed." in texts(at)
     assert at.session_state[LEDGER] == []
+
+
+def test_an_edit_that_waits_for_the_model_says_who_is_before_it():
+    at, free = open_page(PAGE), threading.Event()
+    lock = load("tiny-gpt2").lock
+
+    def others() -> None:
+        person.set("somebody else")
+        with lock:
+            free.wait(60)
+
+    thread = threading.Thread(target=others)
+    thread.start()
+    while not lock.held:
+        time.sleep(0.01)
+    at.button(key="make_edit").click().run()
+    while not job_of(at, EDIT).people_before:
+        time.sleep(0.01)
+    at.run()
+    assert "1 person is before you" in at.get("progress")[0].proto.text
+    free.set()
+    thread.join(60)
+    at = after(at, EDIT)
+    assert "Your edits: 1 of 1 on" in texts(at)
 
 
 def test_side_effects_of_a_known_fact_and_prompts_of_ones_own():
