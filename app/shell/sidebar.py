@@ -58,6 +58,7 @@ def sidebar(page: str) -> None:
     st.session_state["request"] = None
     st.session_state["problem"] = ""
     with st.sidebar:
+        top = st.container()
         model = model_field()
         prompt = st.text_input(
             "Prompt",
@@ -78,7 +79,8 @@ def sidebar(page: str) -> None:
         st.session_state["ledger_model"] = model
         if model is not None:
             ledger_field(model)
-        jobs_field(page)
+        with top:  # above the fold of a laptop
+            jobs_field(page)
         example_field()
     st.session_state["model_is_loaded"] = model is not None
     if model is None:

@@ -129,11 +129,15 @@ class Job:
             done = f"{self.done} of {count(self.total, self.unit)}"
         if self.cancelled.is_set():
             return f"{done}; ending after the {self.unit} in hand"
+        people = self.people_before
+        return ", ".join([done, self.time_left] + ([before(people)] if people else []))
+
+    @property
+    def time_left(self) -> str:
         left = self.seconds_left
-        words = [done, "estimating the time …" if left is None else f"about {duration(left)} left"]
-        if self.people_before:
-            words.append(before(self.people_before))
-        return ", ".join(words)
+        if left is None:
+            return "estimating the time …"
+        return "almost done" if left < 1 else f"about {duration(left)} left"
 
     def come(self, visitor: int) -> None:
         """Somebody watches it; a session that was lost may come back."""

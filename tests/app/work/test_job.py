@@ -164,7 +164,9 @@ def test_the_time_goes_on_between_two_reports_and_never_below_nothing(monkeypatc
 
 
 def test_nothing_is_left_at_the_end(monkeypatch):
-    assert timed(monkeypatch, [0.0, 1.0, 2.0, 3.0, 4.0], total=5).seconds_left == 0
+    job = timed(monkeypatch, [0.0, 1.0, 2.0, 3.0, 4.0], total=5)
+    assert job.seconds_left == 0
+    assert job.progress == "5 of 5 records, almost done"
 
 
 def test_the_next_part_of_the_work_is_timed_anew(monkeypatch):
