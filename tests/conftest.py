@@ -21,10 +21,7 @@ SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For two workers: a file's tests stay together, as do all in a browser, which come first."""
-    for item in items:
-        browser = "tests/browser/" in item.nodeid
-        item.add_marker(pytest.mark.xdist_group("browser" if browser else item.path.as_posix()))
+    """For two workers, which take whole files: the slowest come first."""
     items.sort(key=lambda item: "tests/browser/" not in item.nodeid)
 
 

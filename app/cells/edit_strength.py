@@ -13,6 +13,7 @@ from app.charts.strength import perplexity_by_layer, rate_by_layer
 from app.findings.edit_strength import perplexity_finding, rates_finding
 from app.notebook.cell import cell, is_dark
 from app.notebook.code import code_lines
+from app.notebook.tables import Key, key
 from app.shell.models import short_name
 from app.shell.navigation import STRENGTH
 from app.shell.state import Request
@@ -25,11 +26,10 @@ from core.editing.edit_strength import STRENGTH_METHODS
 TABLES = "strength_tables"  # in the session: what was asked -> table, the newest last
 MOST_TABLES = 20
 
-Key = tuple[str, str, str, tuple[str, ...]]  # model, prompt, target, ids of the active edits
-
 
 def key_of(request: Request) -> Key:
-    return request.model_name, request.prompt, request.target, request.edit_ids
+    """What a search is about, as the caches know it."""
+    return key(request)[0]
 
 
 def setup(request: Request) -> bool:

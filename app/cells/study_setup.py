@@ -168,8 +168,15 @@ def start_study(
             return core.Study.load(folder.name)
 
     def deliver(study: core.Study) -> None:
-        if study.header.counted:
+        header = study.header
+        if header.counted:
             keep_study(job.token, study)
+        elif header.skipped:
+            (_, why), *_ = header.skipped
+            raise core.PromptError(
+                f"None of the {len(header.skipped)} records that were read fits this model. The "
+                f"first: {why} Choose other records, or another model."
+            )
 
     job = Job(
         f"Study of {records.name}",

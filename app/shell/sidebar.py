@@ -27,6 +27,7 @@ from app.shell.navigation import JOB_PAGES, PAGES
 from app.shell.state import (
     MODEL,
     OTHER_MODEL,
+    PAGE,
     PROMPT,
     PROPOSED,
     SUBJECT,
@@ -55,6 +56,7 @@ def sidebar(page: str) -> None:
     `page` is the path of the page that is drawn after it.
     """
     set_defaults()
+    st.session_state[PAGE] = page
     st.session_state["request"] = None
     st.session_state["problem"] = ""
     with st.sidebar:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 import streamlit as st
 
@@ -10,15 +11,19 @@ import core
 from app.shell.examples import EXAMPLES
 from app.shell.ledger import Entry
 from app.shell.models import CARDS, OTHER, default_model, load
+from app.shell.navigation import JOB_PAGES
 from app.shell.settings import PROMPT_CHARACTERS, PROMPT_TOKENS, TARGET_CHARACTERS
 from app.shell.subjects import subject_of
 from app.words import plain
+from app.work.panel import show
+from app.work.sessions import running
 from core.gradients.segments import find_subject
 
 # Widget keys. Prompt and target are bound to the URL by their key; a picker would write its label
 # there, which says whether a model is downloaded, so that the model's name is put there by hand.
 MODEL, OTHER_MODEL, PROMPT, TARGET = "model_choice", "other_model", "prompt", "target"
 SUBJECT, PROPOSED = "subject", "proposed_subject"
+PAGE = "page"  # in the session: the path of the page that is drawn
 
 
 @dataclass(frozen=True)
@@ -142,14 +147,22 @@ def require_request() -> Request:
     """The checked request; where something is missing, says what and ends the page's run."""
     request = st.session_state.get("request")
     if request is None:
-        problem = st.session_state.get("problem", "Choose a model, a prompt and a target.")
-        st.info(f"Nothing to show yet. {plain(problem)}")
-        st.stop()
+        stop_with("Choose a model, a prompt and a target.")
     return request
 
 
 def require_model() -> None:
     """Where the chosen model cannot be used, says so and ends the page's run."""
     if not st.session_state.get("model_is_loaded"):
-        st.info(f"Nothing to show yet. {plain(st.session_state.get('problem', ''))}")
-        st.stop()
+        stop_with("Choose a model.")
+
+
+def stop_with(advice: str) -> NoReturn:
+    """End the page's run with the problem, or this advice; the page's running work stays in sight,
+    so that it can be cancelled."""
+    problem = st.session_state.get("problem") or advice
+    st.info(f"Nothing to show yet. {plain(problem)}")
+    for slot, page in JOB_PAGES.items():
+        if page == st.session_state.get(PAGE) and running(slot):
+            show(slot)
+    st.stop()

@@ -29,11 +29,13 @@ def test_edit_look_undo(themed_page, server):
     expect(page.locator(CHART).first).to_contain_text("·IBM")
     expect(page.locator(CHART).first).to_contain_text("·Twitter")
     page.get_by_role("link", name="Forward lens").click()
+    expect(page.get_by_text("What does the model think")).to_be_visible(timeout=WAIT)
+    expect(page.locator(CHART)).to_have_count(1, timeout=WAIT)  # the other page's have gone
     expect(page.locator(CHART).first).to_contain_text("The model with your edit", timeout=WAIT)
     expect(page.get_by_text("the model says").first).to_contain_text("·IBM")
     sidebar.get_by_role("button", name="Undo the last").click()
     expect(page.get_by_text("the model says").first).to_contain_text("·Twitter", timeout=WAIT)
-    expect(page.locator(CHART).first).not_to_contain_text("The model with your edit")
+    expect(page.locator(CHART).first).not_to_contain_text("The model with your edit", timeout=WAIT)
     expect(page.get_by_test_id("stException")).to_have_count(0)
 
 

@@ -11,7 +11,7 @@ from app.shell.ledger import LEDGER, Entry
 from app.shell.models import load
 from app.shell.navigation import EDIT
 from core.model.locks import person
-from tests.pages.test_pages import CHARTS, after, charts, job_of, open_page, texts
+from tests.pages.test_pages import CHARTS, after, charts, gated, job_of, open_page, texts
 
 PAGE = "edit"
 PICTURES = 3  # answers, lenses, where it landed
@@ -232,3 +232,19 @@ def test_a_model_folder_only_where_the_operator_allows(monkeypatch, tmp_path):
     (folder,) = tmp_path.iterdir()
     merged = core.load_model(str(folder))
     assert core.answers(merged, "Obama grew up in", top_k=1)["token"].iloc[0] == " Paris"
+
+
+def test_running_work_stays_in_sight_when_the_prompt_is_emptied(monkeypatch):
+    gate = gated(monkeypatch, "compare_methods")
+    at = open_page(PAGE)
+    at.button(key="compare_methods").click().run()
+    job = job_of(at, EDIT)
+    at.text_input(key="prompt").set_value("").run()
+    assert not at.exception
+    assert "Nothing to show yet" in texts(at)
+    assert "Comparing the methods" in at.get("progress")[0].proto.text
+    at.button(key="cancel_edit").click().run()
+    gate.release(50)
+    at = after(at, EDIT)
+    assert job.ended_early
+    assert not at.get("progress")

@@ -78,7 +78,7 @@ def test_a_study_is_watched_from_every_page_and_can_be_cancelled(slow_study, mon
     bars = [bar.proto.text for bar in at.get("progress")]
     assert len(bars) == 1
     assert "7 of 50 records" in bars[0]
-    assert "left" in bars[0]
+    assert "left" in bars[0] or "almost done" in bars[0]
     at.switch_page("../pages/forward_lens.py").run()
     assert len(charts(at)) == 1
     bars = [bar.proto.text for bar in at.get("progress")]
@@ -186,6 +186,21 @@ def test_files_of_the_server_only_where_its_operator_allows(monkeypatch, tmp_pat
     assert at.selectbox(key="records_server_file").options == ["records.json"]
     assert "559 records" in texts(at)
     assert not at.exception
+
+
+def test_a_study_of_records_that_fit_no_model_says_why():
+    record = json.loads(MINI_COUNTERFACT.read_text(encoding="utf-8"))[0]
+    record["requested_rewrite"]["prompt"] = "{}" + " and on" * 250  # too long for the model
+    at = open_page(PAGE)
+    at.segmented_control(key="records_source").set_value("upload").run()
+    at = upload(at, "records_file", "long.json", json.dumps([record]).encode())
+    at.button(key="start_study").click().run()
+    at = after(at, STUDY)
+    assert not at.exception
+    said = at.error[0].value.replace("\\", "")
+    assert "None of the 1 records that were read fits this model" in said
+    assert "Shorten it" in said
+    assert not charts(at)
 
 
 def test_a_study_that_fails_gets_a_sentence(monkeypatch):
