@@ -158,7 +158,7 @@ def adam(
     check_mlp(model, [matrix])
     check_layers(model, [layer], matrix)
     check_adam(lr, steps, stop_below, bound)
-    place = model.modules(matrix, layer)[0].weight.device
+    place = next(model.modules(matrix, layer)[0].parameters()).device
     with torch.inference_mode(False):
         difference = torch.zeros(matrix_shape(model, matrix, layer), device=place)
         optimizer = torch.optim.Adam([difference.requires_grad_()], lr=lr)

@@ -93,7 +93,7 @@ def mlp_matrices(model: LanguageModel) -> tuple[str, ...]:
 def prefix_batches(model: LanguageModel, n: int) -> list[tuple[int, int]]:
     """(first, last) prefix lengths of each batch, so that a batch keeps at most BATCH_BYTES."""
     width = 8 * model.d_mlp + 16 * model.d_model  # about what autograd saves for a token and layer
-    tokens = max(n, BATCH_BYTES // (width * model.n_layers * model.dtype.itemsize))
+    tokens = max(n, BATCH_BYTES // (width * model.n_layers * model.activation_dtype.itemsize))
     batches, last = [], n
     while last > 0:
         first = max(1, last - tokens // last + 1)

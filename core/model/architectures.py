@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
 
 from core.errors import ModelError
+from core.model.compact import stored_shape, stores_in_out
 
 MATRICES = ("attn_in", "attn_out", "ff1", "gate", "ff2", "block")
 
@@ -84,5 +84,14 @@ def architecture_of(model_type: str) -> Architecture:
 
 
 def weight_in_out(module: nn.Module) -> Tensor:
-    """The weight as (d_in, d_out): Conv1D stores it so, Linear stores the transpose. A view."""
-    return module.weight if isinstance(module, Conv1D) else module.weight.mT
+    """The weight as (d_in, d_out): Conv1D stores it so, Linear stores the transpose.
+
+    A view; of an 8-bit matrix a new tensor in float32.
+    """
+    return module.weight if stores_in_out(module) else module.weight.mT
+
+
+def shape_in_out(module: nn.Module) -> tuple[int, int]:
+    """(d_in, d_out) of a matrix, without reading it."""
+    shape = tuple(stored_shape(module))
+    return shape if stores_in_out(module) else shape[::-1]

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor, nn
 
-from core.model.architectures import weight_in_out
+from core.model.architectures import shape_in_out
 from core.model.capture import exclusive
 from core.model.edits import Change, Edit, check_fits
 from core.model.language_model import LanguageModel
@@ -47,7 +47,7 @@ def changed(model: LanguageModel, changes: Sequence[Change]) -> Iterator[None]:
         for (matrix, layer), group in by_site.items():
             first = 0
             for module in model.modules(matrix, layer):
-                last = first + weight_in_out(module).shape[1]
+                last = first + shape_in_out(module)[1]
                 hook = module.register_forward_hook(adding(group, slice(first, last), module))
                 stack.callback(hook.remove)
                 first = last
@@ -59,7 +59,7 @@ def adding(changes: Sequence[Change], columns: slice, module: nn.Module):
 
     Factors of several changes are set side by side, so that ten edits cost two products.
     """
-    weight = module.weight
+    weight = next(module.parameters())
     place = {"device": weight.device, "dtype": torch.promote_types(weight.dtype, torch.float32)}
     low_rank = [change for change in changes if change.dense is None]
     dense = [change.dense for change in changes if change.dense is not None]

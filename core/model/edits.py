@@ -13,7 +13,7 @@ from types import MappingProxyType
 from torch import Tensor
 
 from core.errors import EditError
-from core.model.architectures import weight_in_out
+from core.model.architectures import shape_in_out
 from core.model.edit_files import (
     MAX_BYTES,
     content_of,
@@ -176,7 +176,7 @@ def matrix_shape(model: LanguageModel, matrix: str, layer: int) -> tuple[int, in
         raise EditError(
             f"Layer {layer} does not exist: {model.name} has layers 0 to {model.n_layers - 1}."
         )
-    shapes = [weight_in_out(module).shape for module in model.modules(matrix, layer)]
+    shapes = [shape_in_out(module) for module in model.modules(matrix, layer)]
     return shapes[0][0], sum(shape[1] for shape in shapes)
 
 

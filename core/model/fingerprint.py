@@ -7,10 +7,11 @@ import threading
 from weakref import WeakKeyDictionary
 
 import torch
+from torch import Tensor, nn
 
+from core.model.compact import Int8Matrix, sample_of
 from core.model.language_model import LanguageModel
 
-SAMPLES = 256  # values of each weight that go into a model's fingerprint
 _fingerprints: WeakKeyDictionary[LanguageModel, str] = WeakKeyDictionary()
 _guard = threading.Lock()
 
@@ -35,10 +36,18 @@ def compute_fingerprint(model: LanguageModel) -> str:
     epsilon = getattr(config, model.architecture.norm_epsilon)
     settings = (config.model_type, model.n_layers, config.num_attention_heads, epsilon)
     digest = hashlib.sha256(repr(settings).encode())
-    for name, weight in sorted(model.network.named_parameters()):
-        digest.update(f"{name} {tuple(weight.shape)}".encode())
-        flat = weight.detach().flatten()
-        sample = flat[:: max(1, len(flat) // SAMPLES)][:SAMPLES]
-        # bfloat16 is the coarsest precision a model is loaded in
-        digest.update(sample.to("cpu", torch.bfloat16).view(torch.int16).numpy().tobytes())
+    for name, (shape, sample) in sorted(samples(model.network).items()):
+        digest.update(f"{name} {shape}".encode())
+        digest.update(sample.cpu().view(torch.int16).numpy().tobytes())
     return digest.hexdigest()[:32]
+
+
+def samples(network: nn.Module) -> dict[str, tuple[tuple[int, ...], Tensor]]:
+    """The shape and some values of each weight by its name; 8-bit ones as they were before."""
+    rounded = {name: m for name, m in network.named_modules() if isinstance(m, Int8Matrix)}
+    parts = {
+        name: (tuple(weight.shape), sample_of(weight))
+        for name, weight in network.named_parameters()
+        if name.rpartition(".")[0] not in rounded or name.endswith(".bias")
+    }
+    return parts | {f"{n}.weight": (tuple(m.stored_shape), m.sample) for n, m in rounded.items()}

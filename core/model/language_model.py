@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from core.model.architectures import Architecture, architecture_of, weight_in_out
+from core.model.architectures import Architecture, architecture_of, shape_in_out
 from core.model.locks import FairLock
+from core.model.precision import Precision
 from core.model.tokens import (
     Target,
     encode_prompt,
@@ -38,19 +39,23 @@ class LanguageModel:
         tokenizer: PreTrainedTokenizerBase,
         name: str = "",
         folder: Path | None = None,
+        precision: Precision | None = None,
     ) -> None:
         self.architecture: Architecture = architecture_of(network.config.model_type)
         self.network = network.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.name = name or network.config.model_type
         self.folder = folder
+        # How the weights are kept in memory, and why.
+        self.precision = precision or Precision(precision_name(network), "As it was given.")
         self.lock = FairLock()
         self._byte_level = is_byte_level(tokenizer)
         self._token_text: dict[int, str] = {}
         self._residuals: OrderedDict[tuple[int, ...], Tensor] = OrderedDict()
 
     def __repr__(self) -> str:
-        return f"LanguageModel({self.name!r}, {self.n_layers} layers, {self.dtype}, {self.device})"
+        kind = self.precision.name
+        return f"LanguageModel({self.name!r}, {self.n_layers} layers, {kind}, {self.device})"
 
     @property
     def n_layers(self) -> int:
@@ -63,7 +68,7 @@ class LanguageModel:
     @property
     def d_mlp(self) -> int:
         """Width of the MLP: FF1 maps d_model to it, FF2 maps it back."""
-        return weight_in_out(self.modules("ff2", 0)[0]).shape[0]
+        return shape_in_out(self.modules("ff2", 0)[0])[0]
 
     @property
     def vocabulary_size(self) -> int:
@@ -76,7 +81,13 @@ class LanguageModel:
 
     @property
     def dtype(self) -> torch.dtype:
+        """Of the decoding matrix and the embedding; the blocks' matrices may be in 8 bits."""
         return self.unembedding.weight.dtype
+
+    @property
+    def activation_dtype(self) -> torch.dtype:
+        """Of what flows between the layers: float32 also where the weights are compact."""
+        return next(self.final_norm.parameters()).dtype
 
     @property
     def device(self) -> torch.device:
@@ -173,3 +184,9 @@ class LanguageModel:
 
     def _module(self, path: str) -> nn.Module:
         return self.network.get_submodule(path)
+
+
+def precision_name(network: PreTrainedModel) -> str:
+    """The name of a loaded network's precision: of its most compact weights."""
+    kinds = {parameter.dtype for parameter in network.parameters()}
+    return str(min(kinds, key=lambda kind: (kind.itemsize, str(kind)))).removeprefix("torch.")

@@ -8,16 +8,21 @@ from pathlib import Path
 
 import psutil
 import torch
-from safetensors import SafetensorError, safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from core.errors import BackwardLensError, ModelError
 from core.model.architectures import architecture_of
 from core.model.catalog import download_model, local_folder, looks_like_folder
 from core.model.language_model import LanguageModel
+from core.model.precision import WIDTHS, Choice, choose
+from core.model.weights import check_complete, read_compact, sizes_of
 
-HALF_PRECISION_FROM = 3_000_000_000  # parameters; below, float32 fits any accelerator
-HEADROOM = 1.1  # activations and the lens, on top of the weights
 log = logging.getLogger(__name__)
 
 
@@ -35,28 +40,19 @@ def load_model(
     code of the model's is run.
 
     `device` defaults to CUDA, then MPS, then the CPU; a model too large for one GPU is spread over
-    all of them. `dtype` defaults to float32, on an accelerator to bfloat16 from 3 billion
-    parameters up. Raises ModelError, before anything is allocated where memory is short.
+    all of them. `dtype` defaults to the most exact precision that fits into what is free there:
+    float32, bfloat16 or "int8" (8-bit matrices with a scale a row); the model's `precision` says
+    which and why. Raises ModelError, before anything is allocated, where none fits.
     """
     folder = find_folder(name_or_path)
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        architecture_of(config.get("model_type", "unknown"))
-        parameters = count_parameters(folder)
-        place, kind = choose_device(device, parameters), choose_dtype(dtype)
-        if kind is None:
-            large = parameters >= HALF_PRECISION_FROM
-            kind = torch.bfloat16 if large and place != "cpu" else torch.float32
-        check_memory(name_or_path, parameters * kind.itemsize, place, kind)
-        network, report = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=kind,
-            device_map=place,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            output_loading_info=True,
+        architecture = architecture_of(config.get("model_type", "unknown"))
+        sizes = sizes_of(folder, architecture)
+        choice = choose(
+            name_or_path, sizes, choose_dtype(dtype), choose_places(device), free_memory
         )
+        network = read_network(folder, choice)
         tokenizer = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=False, local_files_only=True
         )
@@ -68,9 +64,30 @@ def load_model(
             f"The model in {folder.name!r} cannot be read: its files are damaged or incomplete "
             f"({type(error).__name__}). Download it again."
         ) from error
-    check_complete(folder, report)
     check_tokenizer(folder, tokenizer, network.config.vocab_size)
-    return LanguageModel(network, tokenizer, name_or_path, folder)
+    return LanguageModel(network, tokenizer, name_or_path, folder, choice.precision)
+
+
+def read_network(folder: Path, choice: Choice) -> PreTrainedModel:
+    """The network in its precision: 16 bits on a CPU and 8 bits anywhere in compact modules."""
+    kind, place = choice.precision.name, choice.place
+    options = {"trust_remote_code": False, "local_files_only": True}
+    if kind == "int8" or (place == "cpu" and kind in ("bfloat16", "float16")):
+        config = AutoConfig.from_pretrained(folder, **options)
+        return read_compact(folder, config, kind, place)
+    network, report = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=getattr(torch, kind),
+        device_map=place,
+        use_safetensors=True,
+        output_loading_info=True,
+        **options,
+    )
+    missing = sorted(report.get("missing_keys", ())) + sorted(
+        str(key) for key in report.get("mismatched_keys", ())
+    )
+    check_complete(folder, missing)
+    return network
 
 
 def find_folder(name_or_path: str) -> Path:
@@ -90,55 +107,30 @@ def find_folder(name_or_path: str) -> Path:
     return folder
 
 
-def count_parameters(folder: Path) -> int:
-    """The number of weights, from the headers of the safetensors files alone."""
-    files = sorted(folder.glob("model*.safetensors"))
-    if not files:
+def choose_dtype(dtype: str | torch.dtype | None) -> str | None:
+    """A precision's name from what the caller gave; None to let the memory decide."""
+    kind = str(dtype).removeprefix("torch.")
+    if dtype is not None and kind not in (*WIDTHS, "int8"):
         raise ModelError(
-            f"The folder {folder.name!r} has no model.safetensors. Other weight files can run "
-            "code when they are opened, so only safetensors are read: save the model with "
-            "safe_serialization=True."
+            f"dtype {dtype!r} is unknown. Choose float32, float64, bfloat16, float16 or int8."
         )
-    total = 0
-    for file in files:
-        try:
-            with safe_open(file, "pt") as weights:
-                for key in weights.keys():  # noqa: SIM118 - not a mapping
-                    total += torch.Size(weights.get_slice(key).get_shape()).numel()
-        except (SafetensorError, OSError) as error:
-            raise ModelError(
-                f"The weights in {folder.name!r} are damaged: {file.name} cannot be read "
-                f"({error}). Download the model again."
-            ) from None
-    return total
+    return None if dtype is None else kind
 
 
-def choose_dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
-    kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    allowed = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
-    if dtype is not None and kind not in allowed:
-        raise ModelError(
-            f"dtype {dtype!r} is unknown. Choose float32, float64, bfloat16 or float16."
-        )
-    return kind
-
-
-def choose_device(device: str | torch.device | None, parameters: int) -> str:
-    """The device, or "auto" where no GPU alone has room for the weights."""
+def choose_places(device: str | torch.device | None) -> tuple[str, ...]:
+    """Where a model may go: the roomiest GPU, all GPUs together ("auto"), MPS, or the CPU."""
     if device is not None:
         try:
-            return str(torch.device(device))
+            return (str(torch.device(device)),)
         except RuntimeError:
             raise ModelError(
                 f"Device {device!r} is unknown. Choose cpu, cuda, cuda:1 or mps."
             ) from None
     if torch.cuda.is_available():
-        width = 2 if parameters >= HALF_PRECISION_FROM else 4
         free = [torch.cuda.mem_get_info(i)[0] for i in range(torch.cuda.device_count())]
         roomiest = max(range(len(free)), key=free.__getitem__)
-        fits = free[roomiest] > HEADROOM * width * parameters
-        return f"cuda:{roomiest}" if fits or len(free) == 1 else "auto"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+        return (f"cuda:{roomiest}", *(("auto",) if len(free) > 1 else ()), "cpu")
+    return ("mps",) if torch.backends.mps.is_available() else ("cpu",)
 
 
 def free_memory(place: str) -> int:
@@ -148,19 +140,6 @@ def free_memory(place: str) -> int:
     if place == "auto":
         return sum(torch.cuda.mem_get_info(i)[0] for i in range(torch.cuda.device_count()))
     return psutil.virtual_memory().available
-
-
-def check_memory(name: str, size: int, place: str, kind: torch.dtype) -> None:
-    free = free_memory(place)
-    if size * HEADROOM <= free:
-        return
-    advice = "Choose a smaller model, or close other programs."
-    if kind.itemsize > 2:
-        advice = 'Load it with dtype="bfloat16", choose a smaller model, or close other programs.'
-    raise ModelError(
-        f"{name} needs {size * HEADROOM / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free. "
-        f"{advice}"
-    )
 
 
 def check_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> None:
@@ -174,16 +153,4 @@ def check_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase, vocabulary
         raise ModelError(
             f"The tokenizer in {folder.name!r} knows {tokenizer.vocab_size:,} tokens, its model "
             f"only {vocabulary:,}: they do not belong together. Save the right tokenizer beside it."
-        )
-
-
-def check_complete(folder: Path, report: dict) -> None:
-    """Weights that the files lack would be random numbers: refuse them."""
-    missing = sorted(report.get("missing_keys", ())) + sorted(
-        str(key) for key in report.get("mismatched_keys", ())
-    )
-    if missing:
-        raise ModelError(
-            f"The model in {folder.name!r} is incomplete: {len(missing)} of its weights are "
-            f"missing or have another shape, {missing[0]} for one. Download it again."
         )

@@ -39,7 +39,7 @@ class Task:
 
 def token_budget(model: LanguageModel) -> int:
     width = 8 * model.d_mlp + 16 * model.d_model  # about what autograd saves for a token and layer
-    return BATCH_BYTES // (width * model.n_layers * model.dtype.itemsize)
+    return BATCH_BYTES // (width * model.n_layers * model.activation_dtype.itemsize)
 
 
 def task_of(model: LanguageModel, record: Record) -> Task:
