@@ -217,7 +217,9 @@ def load_precision(folder: str) -> str:
     from core.model.precision import choose
     from core.model.weights import sizes_of
 
-    return choose("Llama 2 7B", sizes_of(Path(folder), LLAMA), None, ("cpu",), free_memory).precision
+    return choose(
+        "Llama 2 7B", sizes_of(Path(folder), LLAMA), None, ("cpu",), free_memory
+    ).precision
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The precision that fits: what a model needs in each, and which one is taken.
 
-From the exact to the small: float32; 16 bits; 8-bit matrices with one scale a row, where
-embeddings, norms and the decoding matrix stay as they are in the file.
+From the exact to the small: float32; 16 bits; 8-bit matrices with one scale a row, where embeddings
+and the decoding matrix stay in 16 bits. Norms are float32 everywhere.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class Sizes:
     parameters: int  # all numbers
     matrices: int  # those in the blocks' matrices
     rows: int  # of those matrices
-    rest_bytes: int  # what the file's other weights take
     half: str = "bfloat16"  # the 16-bit precision that loses least: the file's own
 
     def need(self, kind: str) -> int:
         """Bytes of memory in a precision, activations and the lens included."""
         if kind == "int8":
-            return int(HEADROOM * (self.matrices + 4 * self.rows + self.rest_bytes))
+            others = self.parameters - self.matrices
+            return int(HEADROOM * (self.matrices + 4 * self.rows + 2 * others))
         return int(HEADROOM * WIDTHS[kind] * self.parameters)
 
 

@@ -48,7 +48,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 def sizes_of(folder: Path, architecture: Architecture) -> Sizes:
     """What the files hold, from their headers alone. Raises ModelError for damaged ones."""
-    parameters = matrices = rows = rest = 0
+    parameters = matrices = rows = 0
     kinds = set()
     for file in weight_files(folder):
         try:
@@ -62,14 +62,12 @@ def sizes_of(folder: Path, architecture: Architecture) -> Sizes:
                     kinds.add(kind)
                     if is_block_matrix(key, architecture):
                         matrices, rows = matrices + shape.numel(), rows + shape[0]
-                    else:
-                        rest += shape.numel() * (2 if kind in ("F16", "BF16") else 4)
         except (SafetensorError, OSError) as error:
             raise ModelError(
                 f"The weights in {folder.name!r} are damaged: {file.name} cannot be read "
                 f"({error}). Download the model again."
             ) from None
-    return Sizes(parameters, matrices, rows, rest, "float16" if kinds == {"F16"} else "bfloat16")
+    return Sizes(parameters, matrices, rows, "float16" if kinds == {"F16"} else "bfloat16")
 
 
 def is_block_matrix(name: str, architecture: Architecture) -> bool:
@@ -151,7 +149,7 @@ def compacted(network: PreTrainedModel, kind: str) -> PreTrainedModel:
     """Turn a loaded network's matrices into "int8", "bfloat16" or "float16", in place.
 
     Module by module: each matrix is given up before the next one is made. With "int8" embeddings
-    and decoding matrix keep their precision. Returns the network.
+    and decoding matrix have 16 bits. Returns the network.
     """
     parameters = dict(network.named_parameters(remove_duplicate=False))
     fill(network, lambda name: parameters.pop(name).detach(), kind)
@@ -175,9 +173,8 @@ def fill(network: PreTrainedModel, read: Read, kind: str) -> None:
             )
             replace_module(network, name, new)
     fill_vocabulary(network, architecture, read, kind)
-    done = {id(module) for module in network.modules() if is_filled(module)}
     for prefix, module in network.named_modules():
-        if id(module) in done:
+        if isinstance(module, CompactMatrix | CompactEmbedding):
             continue
         for name, _ in list(module.named_parameters(recurse=False)):
             value = read(f"{prefix}.{name}").float()
@@ -196,28 +193,12 @@ def fill_vocabulary(
             value = read(f"{place}.weight")
             if kind != "int8":
                 value = value.to(getattr(torch, kind))
-            if value.dtype not in HALVES:
-                value = value.float()
+            elif value.dtype not in HALVES:
+                value = value.bfloat16()
             weight = nn.Parameter(value, requires_grad=False)
-        replace_module(network, place, vocabulary_module(weight, place == places[0]))
-
-
-def vocabulary_module(weight: nn.Parameter, embedding: bool) -> nn.Module:
-    """The module that looks tokens up in a matrix (vocabulary, d_model), or decodes with it."""
-    if weight.dtype in HALVES:
-        new = CompactEmbedding(weight) if embedding else HalfMatrix(weight)
-    else:
-        kind, sides = (nn.Embedding, weight.shape) if embedding else (nn.Linear, weight.shape[::-1])
-        extra = {} if embedding else {"bias": False}
-        new = kind(*sides, device="meta", **extra)
-        new.weight = weight
-    new.filled = True
-    return new
-
-
-def is_filled(module: nn.Module) -> bool:
-    """Whether `fill` has given a module all its parameters."""
-    return isinstance(module, CompactMatrix) or getattr(module, "filled", False)
+        embeds = place == architecture.embedding
+        new = CompactEmbedding(weight) if embeds else HalfMatrix(weight)
+        replace_module(network, place, new)
 
 
 def replace_module(network: nn.Module, path: str, new: nn.Module) -> None:
