@@ -32,7 +32,7 @@ from app.shell.examples import EXAMPLES
 from app.shell.ledger import Entry
 from app.shell.models import short_name
 from app.shell.navigation import PAGES
-from app.shell.state import PROMPT, chosen_model
+from app.shell.state import PROMPT, chosen_key
 from app.shell.subjects import known_records
 from app.words import plain, shortened
 from app.work.job import before
@@ -148,7 +148,7 @@ def suggestions(active: Sequence[Entry]) -> list[str]:
 def draw_turn(turn: Turn) -> None:
     with st.chat_message("user"):
         st.text(turn.prompt)
-        if turn.asked.model_name != chosen_model():
+        if turn.asked.model_name != chosen_key():
             st.caption(plain(f"Asked of {short_name(turn.asked.model_name)}"))
     with st.chat_message("assistant"):
         st.markdown(turn_finding(turn))

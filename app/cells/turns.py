@@ -12,7 +12,7 @@ import streamlit as st
 import core
 from app.shell import ledger
 from app.shell.ledger import Entry
-from app.shell.state import chosen_model, prompt_problem
+from app.shell.state import chosen_key, prompt_problem
 from app.work.job import Job, OnStep
 from app.work.sessions import begin
 
@@ -33,7 +33,7 @@ class Asked:
 
     @staticmethod
     def now(active: Sequence[Entry]) -> Asked:
-        return Asked(chosen_model(), tuple(e.id for e in active), tuple(e.name for e in active))
+        return Asked(chosen_key(), tuple(e.id for e in active), tuple(e.name for e in active))
 
     def same(self, other: Asked) -> bool:
         return (self.model_name, self.edit_ids) == (other.model_name, other.edit_ids)

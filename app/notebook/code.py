@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 import core
+from app.shell.models import split_key
 from app.shell.state import Request
 from app.words import file_name
 
@@ -45,7 +46,9 @@ def program(
         called.add("Edit")
     head = ["import pandas as pd"] if re.search(r"\bpd\.", text) else []
     head += [f"from core import {', '.join(sorted(called))}", ""]
-    head += [f"model = load_model({literal(model_name)})", *given]
+    name, precision = split_key(model_name)
+    kind = f", dtype={literal(precision)}" if precision else ""
+    head += [f"model = load_model({literal(name)}{kind})", *given]
     if edit_names:
         files = [literal(f"{file_name(name)}.safetensors") for name in edit_names]
         loads = ", ".join(f"Edit.load({file}, model)" for file in files)

@@ -13,6 +13,7 @@ from app.shell.settings import downloads_allowed, folder_allowed
 from app.words import megabytes
 from app.work.job import BYTES, Job
 from core.model.catalog import BUILTIN, looks_like_folder
+from core.model.precision import PRECISIONS
 
 OTHER = "other"  # the choice that opens a text field for a folder or a hub name
 CARDS = {card.name: card for card in core.CATALOG}
@@ -22,9 +23,21 @@ log = logging.getLogger(__name__)
 
 
 @st.cache_resource(max_entries=LOADED_MODELS, show_spinner=False)
-def load(name: str) -> core.LanguageModel:
-    """The one shared instance of a model; raises core.ModelError."""
-    return core.load_model(name)
+def load(key: str) -> core.LanguageModel:
+    """The one shared instance of a model in a precision, by its `model_key`; raises ModelError."""
+    name, precision = split_key(key)
+    return core.load_model(name, dtype=precision or None)
+
+
+def model_key(name: str, precision: str) -> str:
+    """What caches know a model by: its name, and its precision where that was chosen by hand."""
+    return f"{name}@{precision}" if name and precision else name
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """The name and the precision of a `model_key`; the precision may be empty."""
+    name, _, precision = key.rpartition("@")
+    return (name, precision) if name and precision in PRECISIONS else (key, "")
 
 
 def preload_default() -> None:
@@ -102,4 +115,5 @@ def expected_size(name: str) -> str:
 
 def short_name(name: str) -> str:
     """A model's name for captions: its title, or the last part of its path."""
+    name, _ = split_key(name)
     return CARDS[name].title if name in CARDS else Path(name).name

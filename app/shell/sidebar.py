@@ -24,6 +24,7 @@ from app.shell.models import (
     start_download,
 )
 from app.shell.navigation import JOB_PAGES, PAGES
+from app.shell.precision_field import precision_field
 from app.shell.state import (
     MODEL,
     OTHER_MODEL,
@@ -33,6 +34,7 @@ from app.shell.state import (
     SUBJECT,
     TARGET,
     Request,
+    chosen_key,
     chosen_model,
     prompt_problem,
     propose_subject,
@@ -102,7 +104,7 @@ def sidebar(page: str) -> None:
     st.session_state["problem"] = problem
     if not problem:
         st.session_state["request"] = Request(
-            chosen_model(), prompt, target, subject, ledger.active(model)
+            chosen_key(), prompt, target, subject, ledger.active(model)
         )
 
 
@@ -154,9 +156,12 @@ def model_field() -> core.LanguageModel | None:
     if not problem:
         try:
             with st.spinner(f"Loading {plain(short_name(name))} …", show_time=True):
-                return load(name)
+                model = load(chosen_key())
+            precision_field(model)
+            return model
         except core.ModelError as error:
             problem = str(error)
+            precision_field(None)
     st.error(plain(problem))
     st.session_state["problem"] = "The chosen model cannot be used; the reason is on the left."
     return None

@@ -10,8 +10,9 @@ import streamlit as st
 import core
 from app.shell.examples import EXAMPLES
 from app.shell.ledger import Entry
-from app.shell.models import CARDS, OTHER, default_model, load
+from app.shell.models import CARDS, OTHER, default_model, load, model_key
 from app.shell.navigation import JOB_PAGES
+from app.shell.precision_field import chosen_precision
 from app.shell.settings import PROMPT_CHARACTERS, PROMPT_TOKENS, TARGET_CHARACTERS
 from app.shell.subjects import subject_of
 from app.words import plain
@@ -30,7 +31,7 @@ PAGE = "page"  # in the session: the path of the page that is drawn
 class Request:
     """A model, a prompt and a target that have passed every check."""
 
-    model_name: str
+    model_name: str  # with its precision where that was chosen by hand: a `model_key`
     prompt: str
     target: str
     subject: str | None = None  # None where the field's text is not in the prompt
@@ -84,6 +85,11 @@ def chosen_model() -> str:
     if choice == OTHER:
         return (st.session_state.get(OTHER_MODEL) or "").strip()
     return choice or ""
+
+
+def chosen_key() -> str:
+    """The chosen model in the chosen precision, as caches know it."""
+    return model_key(chosen_model(), chosen_precision())
 
 
 def propose_subject(prompt: str) -> None:

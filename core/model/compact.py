@@ -174,7 +174,7 @@ def rounded(weight: Tensor) -> tuple[Tensor, Tensor]:
 def sample_of(weight: Tensor) -> Tensor:
     """Up to 256 values from all over a weight, in bfloat16, the coarsest precision of a file."""
     flat = weight.detach().flatten()
-    return flat[:: max(1, len(flat) // SAMPLES)][:SAMPLES].to(torch.bfloat16)
+    return flat[:: max(1, len(flat) // SAMPLES)][:SAMPLES].to(torch.bfloat16, copy=True)
 
 
 def stores_in_out(module: nn.Module) -> bool:

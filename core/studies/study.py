@@ -87,7 +87,7 @@ def begin(
     modules = tuple(m for m in MATRICES if m == "block" or m in model.matrices)
     header = Header(
         model=model.name,
-        fingerprint=fingerprint(model),
+        fingerprint=weights_name(model),
         n_layers=model.n_layers,
         vocabulary_size=model.vocabulary_size,
         modules=modules,
@@ -130,3 +130,10 @@ def advanced(model: LanguageModel, state: Study, batch: list[Record]) -> Study:
         skipped=tuple(skipped),
     )
     return Study(header, state.sums, tuple(exceptions))
+
+
+def weights_name(model: LanguageModel) -> str:
+    """The model's fingerprint, with the precision where it is rounded: studies are not mixed."""
+    kind = model.precision.name
+    rounded = kind in ("int8", "bfloat16", "float16")
+    return f"{fingerprint(model)}-{kind}" if rounded else fingerprint(model)
