@@ -1,6 +1,7 @@
 """Backward lens: what the gradient would change, in words."""
 
 from app.cells.backward import backward_cell, input_cell
+from app.cells.checked import checked_mark
 from app.notebook.cell import page_title
 from app.shell.state import require_request
 
@@ -11,3 +12,4 @@ page_title(
 request = require_request()
 backward_cell(1, request, key="backward")
 input_cell(2, request)
+checked_mark(request)

@@ -51,6 +51,11 @@ def rank_curve(request: Request) -> pd.DataFrame:
     return _rank_curve(*key(request))
 
 
+def reconstruction_error(request: Request) -> float | None:
+    """Of FF2 in the middle layer; None for weights that autograd cannot differentiate."""
+    return _reconstruction_error(*key(request))
+
+
 def segments(request: Request) -> tuple[str, ...]:
     """The segment of each prompt token; the request must have a subject."""
     return core.segments(request.model, request.prompt, request.subject)
@@ -117,6 +122,12 @@ def _forward_lens(asked: Key, _edits: Edits, top_k: int) -> pd.DataFrame:
 @st.cache_data(max_entries=TABLES, show_spinner="Reading the gradient in words …", show_time=True)
 def _backward_lens(asked: Key, _edits: Edits, matrix: str, normalize: bool) -> pd.DataFrame:
     return core.backward_lens(_trace(asked, _edits), matrix, normalize=normalize)
+
+
+@st.cache_data(max_entries=TABLES, show_spinner="Checking against autograd …", show_time=True)
+def _reconstruction_error(asked: Key, _edits: Edits) -> float | None:
+    run = _trace(asked, _edits)
+    return core.reconstruction_error(run) if core.can_be_checked(run.model) else None
 
 
 @st.cache_data(
