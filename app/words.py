@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 
 # The characters that would be invisible in a token, and what is shown instead.
 VISIBLE = {" ": "·", "\n": "↵", "\t": "⇥", "\r": "↵", "\u00a0": "⍽", "\u200b": "∅"}
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
 
@@ -45,6 +47,21 @@ def place(rank: int, vocabulary: int) -> str:
     if rank == vocabulary - 1:
         return f"last of {vocabulary:,}"
     return f"number {rank + 1:,} of {vocabulary:,}"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """As people write it: 2,983; 47.2; 0.91; 0.0031; 3.1 × 10⁻⁸. `digits` are significant."""
+    size = abs(float(value))
+    if math.isnan(size):
+        return "–"
+    if size == 0 or math.isinf(size):
+        return "0" if size == 0 else "∞" if value > 0 else "−∞"
+    power = math.floor(math.log10(size))
+    if power < -5:
+        mantissa, exponent = f"{value:.1e}".split("e")
+        return f"{mantissa} × 10{str(int(exponent)).translate(SUPERSCRIPTS)}"
+    text = f"{value:,.{max(0, digits - 1 - power)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def megabytes(size: int) -> str:

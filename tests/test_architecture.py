@@ -1,7 +1,7 @@
 """The arrows between the rooms: who may import whom, read from the imports themselves.
 
 core: errors <- model <- gradients <- editing and studies, which do not know each other.
-app: words and titles <- charts <- findings <- work <- shell <- notebook <- cells; pages <- main.
+app: words, titles and outliers <- charts <- findings <- work <- shell <- notebook <- cells; pages <- main.
 """
 
 import ast
@@ -15,7 +15,14 @@ ROOT = Path(__file__).resolve().parents[1]
 MODEL, GRADIENTS = "core.model", "core.gradients"
 EDITING, STUDIES = "core.editing", "core.studies"
 CORE = ("core.errors", MODEL, GRADIENTS, EDITING, STUDIES, "core")
-BELOW_THE_SHELL = ("app.words", "app.titles", "app.charts", "app.findings", "app.work")
+BELOW_THE_SHELL = (
+    "app.words",
+    "app.titles",
+    "app.outliers",
+    "app.charts",
+    "app.findings",
+    "app.work",
+)
 APP = (*BELOW_THE_SHELL, "app.shell", "app.notebook", "app.cells")
 # Each room, and what it may import besides itself. `core` is its public face.
 ROOMS = {

@@ -5,16 +5,21 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from app.cells.controls import choice
+from app.cells.controls import choice, some_layers
 from app.cells.tooltips import describe_cells, first, rank_text
 from app.charts.token_table import Quantity, token_table
-from app.findings.lenses import backward_finding, input_finding
+from app.findings.lenses import backward_finding, input_finding, pieces_note, strongest_cell
 from app.notebook import tables
 from app.notebook.cell import cell, is_dark
 from app.notebook.code import code_lines
 from app.shell.state import Request
 from app.titles import MATRIX_TITLES
-from app.words import code_span, visible
+from app.words import code_span, number, visible
+
+WITHOUT_BIAS = (
+    " This model's final norm has no bias and divides by a vector's size itself: the normalised "
+    "lens of appendix H would show the same words."
+)
 
 
 def backward_cell(number: int, request: Request, *, key: str) -> None:
@@ -34,10 +39,13 @@ def backward_cell(number: int, request: Request, *, key: str) -> None:
         f"{key}_words",
         default="bottom",
     )
-    normalized = row.toggle(
+    # Without a bias the final norm divides by the size itself: the switch would change nothing.
+    biased = request.model.final_norm_has_bias
+    normalized = biased and row.toggle(
         "Normalised lens",
         key=f"{key}_normalised",
         bind="query-params",
+        width="content",
         help="Divides each δ by its norm before reading it, so that weak signals are not drowned "
         "by the final norm's own bias (appendix H).",
     )
@@ -50,6 +58,8 @@ def backward_cell(number: int, request: Request, *, key: str) -> None:
     )
     pairs = table["away"] + " \\ " + table["towards"]
     table["word"] = table["towards"] if shown == "bottom" else pairs
+    strongest, _ = strongest_cell(lens)
+    table = some_layers(row, table, int(strongest["layer"]), key)
     chart = gradient_table(
         table,
         {
@@ -59,11 +69,12 @@ def backward_cell(number: int, request: Request, *, key: str) -> None:
         run.target.token,
         run.answer,
         "Strength of the signal: ‖δ‖ of FF2, L2",
-        marked=[run.target.token in tokens[:1] for tokens in lens["bottom_tokens"]],
+        marked=[run.target.token in tokens[:1] for tokens in table["bottom_tokens"]],
         wide=shown == "both",
     )
     place.show(
-        backward_finding(lens, run.target.token, vocabulary),
+        backward_finding(lens, run.target.token, vocabulary, run.answer)
+        + pieces_note(first_words(lens, "bottom_tokens"), "word", normalised=biased),
         chart,
         "Heatmap of the words that the update of FF2 pushes towards, by layer and prompt token",
         fit=False,
@@ -71,6 +82,7 @@ def backward_cell(number: int, request: Request, *, key: str) -> None:
     place.controls.caption(
         f"A frame marks cells whose first word is your target {code_span(run.target.token)}. "
         "“–” is a signal of zero: it has no words. In the last layer only the last token learns."
+        + ("" if biased else WITHOUT_BIAS)
     )
     extra = ", normalize=True" if normalized else ""
     place.finish(
@@ -95,14 +107,16 @@ def input_cell(number: int, request: Request) -> None:
             place.controls, "Matrix", MATRIX_TITLES, "input_matrix", among=("ff1", "gate")
         )
     lens = tables.backward_lens(request, matrix)
-    table = lens.assign(word=[first(tokens) for tokens in lens["top_tokens"]])
+    table = lens.assign(word=[first(tokens) or "–" for tokens in lens["top_tokens"]])
+    strongest, _ = strongest_cell(lens)
+    table = some_layers(place.controls, table, int(strongest["layer"]), "inputs")
     chart = gradient_table(
         table,
         {"Most probable in x": "top_tokens", "Least probable in x": "bottom_tokens"},
         run.target.token,
         run.answer,
         f"Strength of the signal: ‖δ‖ of {MATRIX_TITLES[matrix]}, L2",
-        marked=[False] * len(lens),
+        marked=[False] * len(table),
     )
     place.show(
         input_finding(lens),
@@ -114,6 +128,10 @@ def input_cell(number: int, request: Request) -> None:
         code_lines(request, f'table = backward_lens(trace(model, prompt, target), "{matrix}")'),
         lens,
     )
+
+
+def first_words(lens: pd.DataFrame, column: str) -> pd.DataFrame:
+    return lens.assign(word=[tokens[0] if tokens else "" for tokens in lens[column]])
 
 
 def gradient_table(
@@ -132,7 +150,7 @@ def gradient_table(
         for name, column in lists.items()
     }
     named |= {
-        "‖δ‖, L2": table["norm"].map("{:.4g}".format),
+        "‖δ‖, L2": table["norm"].map(number),
         "Rank of the target": visible(target) + ": " + table["target_rank"].map(rank_text),
         "Rank of the answer": visible(answer) + ": " + table["answer_rank"].map(rank_text),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 
+import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -14,6 +15,7 @@ from app.words import shortened, visible
 # From the bottom of the model to the top, where the paper's edits work best: 35 of 48 layers.
 USUAL_DEPTH = 0.73
 
+MOST_LAYERS, LAYERS_IN_SIGHT = 24, 16  # drawn whole; else about so many at first
 SEGMENT_WIDTH = 112  # pixels, so that a segment's title can be read
 
 
@@ -63,6 +65,31 @@ def layer_slider(place: DeltaGenerator, request: Request, key: str) -> int:
         key=f"{key}_layer_{last + 1}",
         bind="query-params",
     )
+
+
+def some_layers(
+    place: DeltaGenerator, table: pd.DataFrame, keep: int | tuple[int, ...], key: str
+) -> pd.DataFrame:
+    """The rows of every 2nd (3rd ...) layer, from the last one down, unless the user wants all.
+
+    Only for a model so deep that its table would be higher than a laptop's screen. The layers
+    in `keep`, of which the finding speaks, are always there.
+    """
+    layers = int(table["layer"].nunique())
+    step = -(-layers // LAYERS_IN_SIGHT)
+    if layers <= MOST_LAYERS:
+        return table
+    name = {2: "2nd", 3: "3rd"}.get(step, f"{step}th")
+    thinned = place.toggle(
+        f"Every {name} layer",
+        True,
+        key=f"{key}_some_of_{layers}",
+        help="So that the table fits the screen. Switch it off to see all layers.",
+    )
+    if not thinned:
+        return table
+    last, kept = table["layer"].max(), keep if isinstance(keep, tuple) else (keep,)
+    return table[((last - table["layer"]) % step == 0) | (table["layer"].isin(kept))]
 
 
 def token_picker(place: DeltaGenerator, request: Request, key: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from app.cells.controls import choice
+from app.cells.controls import choice, some_layers
 from app.cells.tooltips import describe_cells
 from app.charts.token_table import Quantity, token_table
 from app.findings.lenses import forward_finding
@@ -66,6 +66,9 @@ def forward_cell(number: int, request: Request) -> None:
         "Entropy (nats)": table["entropy"].map("{:.2f}".format),
         "Rank of the target": visible(target) + ": " + table["target_rank"].map("{:,}".format),
     }
+    last = int(table["layer"].max())
+    table = some_layers(place.controls, table, last, "forward")
+    named = {title: lines[table.index] for title, lines in named.items()}
     chart = token_table(
         table,
         "word",

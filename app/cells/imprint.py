@@ -62,7 +62,7 @@ def imprint_cells(request: Request) -> None:
 
 
 def controls(place: DeltaGenerator, request: Request) -> tuple[int, int, str, float, bool]:
-    row = place.columns([2, 2, 2, 2], vertical_alignment="bottom", gap="medium")
+    row = place.columns(3, vertical_alignment="bottom", gap="medium")
     layer = layer_slider(row[0], request, "imprint")
     position = token_picker(row[1], request, "imprint")
     step = row[2].select_slider(
@@ -73,7 +73,7 @@ def controls(place: DeltaGenerator, request: Request) -> tuple[int, int, str, fl
         bind="query-params",
         help="The learning rate. The larger it is, the further the output turns.",
     )
-    matrix = mlp_matrix(row[3], request, "imprint_matrix", "Matrix that learns")
+    matrix = mlp_matrix(place, request, "imprint_matrix", "Matrix that learns")
     everyone = place.toggle(
         "Learn from all prompt tokens at once",
         key="imprint_all",

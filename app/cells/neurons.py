@@ -15,7 +15,7 @@ from app.notebook.cell import cell, is_dark
 from app.notebook.code import code_lines
 from app.shell.state import Request
 from app.titles import MATRIX_TITLES
-from app.words import visible
+from app.words import number, visible
 from core.gradients.neurons import OVERLAP_TOKENS
 
 COLUMNS = 120  # neurons drawn side by side; more could be neither seen nor clicked
@@ -47,13 +47,15 @@ def groups_cell(request: Request) -> tuple[int, str]:
         "turns towards the neuron's bottom words, away from its top words. Click a row to see it.",
         key="neurons",
     )
-    row = place.controls.columns([2, 2, 2], vertical_alignment="bottom", gap="medium")
-    layer = layer_slider(row[0], request, "neurons")
-    matrix = mlp_matrix(row[1], request, "neurons_matrix")
-    normalized = row[2].toggle(
+    layer = layer_slider(place.controls.container(width=320), request, "neurons")
+    row = place.controls.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+    matrix = mlp_matrix(row, request, "neurons_matrix")
+    biased = request.model.final_norm_has_bias  # else the switch would change nothing
+    normalized = biased and row.toggle(
         "Normalised lens",
         key="neurons_normalised",
         bind="query-params",
+        width="content",
         help="Divides each neuron by its norm before reading it, so that small ones are not "
         "drowned by the final norm's own bias (appendix H).",
     )
@@ -65,7 +67,7 @@ def groups_cell(request: Request) -> tuple[int, str]:
         {
             "Group": table["group"].map(GROUP_TITLES),
             "Neuron": table["neuron"].map(lambda n: "–" if pd.isna(n) else str(n)),
-            "Norm": table["norm"],
+            "Norm": table["norm"].map(number),
             "Turns towards (bottom)": table["bottom_tokens"].map(listed),
             "Turns away from (top)": table["top_tokens"].map(listed),
         }
@@ -80,7 +82,7 @@ def groups_cell(request: Request) -> tuple[int, str]:
         on_select=partial(pick_row, request, table["neuron"].tolist()),
         selection_mode="single-row",
         column_config={
-            "Norm": st.column_config.NumberColumn("Norm, L2", format="%.3g", width="small"),
+            "Norm": st.column_config.TextColumn("Norm, L2", width="small", alignment="right"),
             "Neuron": st.column_config.TextColumn(width="small", alignment="right"),
             "Group": st.column_config.TextColumn(width="small"),
         },
@@ -88,6 +90,9 @@ def groups_cell(request: Request) -> tuple[int, str]:
     place.controls.caption(
         "The zero vector has no words of its own: what the lens shows for it is the final norm's "
         "bias, and small neurons look like it."
+        if biased
+        else "The zero vector has no words: this model's final norm has no bias, so that every "
+        "token is equally probable. Small neurons are read as well as large ones."
     )
     extra = ", normalize=True" if normalized else ""
     place.finish(
@@ -207,4 +212,4 @@ def one_neuron_cell(request: Request, layer: int, matrix: str, chosen: int) -> N
 
 
 def listed(tokens: list[str]) -> str:
-    return " | ".join(visible(token) for token in tokens[:SHOWN_TOKENS])
+    return " | ".join(visible(token) for token in tokens[:SHOWN_TOKENS]) or "–"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import core
-from app.cells.controls import SEGMENT_WIDTH, by_segment, choice
+from app.cells.controls import SEGMENT_WIDTH, by_segment, choice, some_layers
 from app.cells.tooltips import describe_cells, short_number
 from app.charts.curves import token_rank_by_layer
 from app.charts.token_table import NUMBER_WIDTH, PAGE_WIDTH, Quantity, token_table
@@ -38,12 +40,15 @@ def norms_cell(number: int, request: Request, *, key: str = "norms") -> None:
     norms = everything[everything["module"] == module]
     segmented = by_segment(place.controls, request, key)
     shown = core.segment_means(norms, tables.segments(request)) if segmented else norms
+    strongest = int(norms.loc[norms["norm"].idxmax(), "layer"])
+    largest = int(norms.loc[norms["input_norm"].idxmax(), "layer"])
+    shown = some_layers(place.controls, shown, (strongest, largest), key)
     table = shown.assign(
         signal=shown["norm"].map(short_number), size=shown["input_norm"].map(short_number)
     )
     tooltips = describe_cells(table) | {
-        "‖δ‖, L2": table["norm"].map("{:.5g}".format),
-        "‖x‖, L2": table["input_norm"].map("{:.5g}".format),
+        "‖δ‖, L2": table["norm"].map(partial(number, digits=4)),
+        "‖x‖, L2": table["input_norm"].map(partial(number, digits=4)),
     }
     if segmented:
         tooltips |= {"Tokens in the segment": table["tokens"].astype(str)}

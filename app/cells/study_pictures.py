@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 import streamlit as st
 
@@ -23,6 +25,7 @@ from app.titles import (
     VECTOR_TITLES,
     WORD_TITLES,
 )
+from app.words import number
 from core.studies.counterfact import MINI_COUNTERFACT
 
 
@@ -104,8 +107,8 @@ def segment_table(table: pd.DataFrame, column: str, quantity: Quantity, title: s
     tooltips = {
         "Layer": data["layer"].astype(str),
         "Segment": data["segment"],
-        title: data[column].map("{:.5g}".format),
-        "Standard error": data[f"{column}_error"].map("{:.2g}".format),
+        title: data[column].map(partial(number, digits=4)),
+        "Standard error": data[f"{column}_error"].map(partial(number, digits=2)),
         "Prompts": data["n"].astype(str),
     }
     return token_table(

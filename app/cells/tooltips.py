@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from app.words import visible
+from app.words import number, visible
 
 
 def describe_cells(table: pd.DataFrame) -> dict[str, pd.Series]:
@@ -30,9 +30,18 @@ def rank_text(rank: object) -> str:
 
 
 def short_number(value: float) -> str:
-    """A norm in at most five characters."""
+    """A norm in at most six characters: 0.0031, 47.25, 2,983, 12.3k."""
+    if pd.isna(value):
+        return "–"
     if value == 0:
         return "0"
-    if value < 0.01:
-        return "<0.01"
-    return f"{value:.2f}" if value < 100 else f"{value:.3g}"
+    if value < 0.001:
+        return "<0.001"
+    if value < 0.00995:
+        return f"{value:.4f}"
+    if value < 9999.5:
+        return f"{value:.2f}" if value < 99.995 else f"{value:,.0f}"
+    for unit, size in (("k", 1e3), ("M", 1e6)):
+        if value < 999.5 * size:
+            return f"{value / size:.{1 if value < 99.95 * size else 0}f}{unit}"
+    return number(value)

@@ -60,8 +60,10 @@ def cosine_table(cosines: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
 
 
 def layer_axis(n_layers: int) -> alt.Axis:
-    every = 1 if n_layers <= LARGEST_WITH_TEXT else 4
-    return alt.Axis(grid=False, labelAngle=0, values=list(range(0, n_layers, every)))
+    """The last layer's number, and every one, 2nd, 4th below it, as there is room."""
+    every = 1 if n_layers <= LARGEST_WITH_TEXT else 2 if n_layers <= 36 else 4
+    values = list(range(n_layers - 1, -1, -every))[::-1]
+    return alt.Axis(grid=False, labelAngle=0, labelOverlap=False, values=values)
 
 
 def neuron_table(

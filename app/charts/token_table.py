@@ -11,21 +11,23 @@ import pandas as pd
 
 from app.charts.palette import ACCENT, INK, PAPER, QUIET, ramp
 from app.charts.style import FONT_SIZE, finished
-from app.words import shortened, visible
+from app.outliers import ordinary_limit
+from app.words import number, shortened, visible
 
 PAGE_WIDTH = 790  # pixels that a laptop leaves beside the sidebar and the layer axis
 CELL_WIDTHS = (66, 130)
 LEGEND_LENGTH = 260
 NUMBER_WIDTH = 50  # the least for a cell that holds a short number
 CHARACTER_WIDTH = 7.1  # of the table's 12-pixel font
+BEYOND = "◥"  # in the corner of a cell whose value is beyond the scale
 
 
 @dataclass(frozen=True)
 class Quantity:
     """What colour means: the column, its palette, its name with unit, and its scale.
 
-    `domain` fixes the ends of the scale; else they are the column's own. `log` is for ranks,
-    which span the vocabulary.
+    `domain` fixes the ends of the scale; else they are the column's own, where a few huge values
+    are left beyond its end. `log` is for ranks, which span the vocabulary.
     """
 
     column: str
@@ -54,13 +56,16 @@ def token_table(
     table: one row a cell with layer, position, token and the columns named here. `text` is the
     column written in the cells, `tooltips` maps titles to a text for each row, `blank` names a
     boolean column of cells that stay empty, `marked` says which cells get a frame. Cells share
-    `page_width` pixels, but none is narrower than `least_width`: the table scrolls instead.
+    `page_width` pixels, but none is narrower than `least_width`: the table scrolls instead, and
+    columns of layer numbers stand so near to one another that one is always in sight.
     `names` are the labels of columns that are no tokens.
     """
-    low, high = quantity.domain or (table[quantity.column].min(), table[quantity.column].max())
+    low, high, limit = ends(table, quantity)
     n_tokens, n_layers = table["position"].nunique(), table["layer"].nunique()
     width = max(least_width, min(CELL_WIDTHS[1], page_width // n_tokens))
     height = 26 if n_layers <= 12 else 21
+    scrolls = width * n_tokens > page_width
+    rulers = ruler_places(n_tokens, page_width // width) if scrolls else []
     colours = ramp(quantity.palette, dark)
     hidden = table[blank] if blank else pd.Series(False, index=table.index)
     shares = table[quantity.column].map(lambda v: share(v, low, high, quantity.log))
@@ -76,6 +81,7 @@ def token_table(
             ],
             "hidden": hidden,
             "marked": False if marked is None else marked,
+            "beyond": False if limit is None else table[quantity.column] > limit,
         }
         # Titles may hold any text, and a field's name may not hold a dot or a bracket.
         | {f"tip{i}": lines for i, lines in enumerate(tooltips.values())}
@@ -85,12 +91,17 @@ def token_table(
         range=list(colours.stops),
         type="log" if quantity.log else "linear",
         interpolate="rgb",
+        clamp=True,
     )
     # A table that scrolls opens at its end, the last prompt token: its layers stand there.
-    scrolls = width * n_tokens > page_width
     layer_axis = alt.Axis(grid=False, orient="right" if scrolls else "left")
     base = alt.Chart(frame).encode(
-        x=alt.X("position:O", title=x_title, axis=token_axis(table, letters, names, dark)),
+        x=alt.X(
+            "position:O",
+            title=x_title,
+            axis=token_axis(table, letters, names, dark),
+            scale=alt.Scale(domain=sorted([*range(n_tokens), *rulers])),
+        ),
         y=alt.Y("layer:O", title="Layer", sort="descending", axis=layer_axis),
         # Vega-Lite puts a title between quotes, but escapes no backslash in it.
         tooltip=[
@@ -100,19 +111,33 @@ def token_table(
     )
     place = {"orient": "bottom"}
     if scrolls:  # under the end of the table, where it opens
-        end, bottom = width * n_tokens - LEGEND_LENGTH - 30, height * n_layers + 44
+        end = width * (n_tokens + len(rulers)) - LEGEND_LENGTH - 30
+        bottom = height * n_layers + 44
         place = {"orient": "none", "legendX": end, "legendY": bottom, "direction": "horizontal"}
+    title = quantity.title
+    if limit is not None:
+        title += f" ({BEYOND} is beyond the scale)"
+        place |= {"values": [low, (low + limit) / 2, limit], "labelExpr": legend_labels(low, limit)}
     legend = alt.Legend(
         **place, gradientLength=LEGEND_LENGTH, gradientThickness=10, titleLimit=LEGEND_LENGTH + 140
     )
     fill = alt.when("datum.hidden").then(alt.value("transparent"))
     rects = base.mark_rect(stroke=INK[dark], strokeOpacity=0.12).encode(
-        color=fill.otherwise(alt.Color("value:Q", title=quantity.title, scale=scale, legend=legend))
+        color=fill.otherwise(alt.Color("value:Q", title=title, scale=scale, legend=legend))
     )
     words = base.mark_text(fontSize=FONT_SIZE, clip=True).encode(
         text="text:N", color=alt.Color("ink:N", scale=None)
     )
     layers = [rects, words]
+    if limit is not None:
+        corner = {"dx": width / 2 - 2, "dy": 1 - height / 2, "align": "right", "baseline": "top"}
+        layers.append(
+            base.transform_filter("datum.beyond")
+            .mark_text(text=BEYOND, fontSize=FONT_SIZE, **corner)
+            .encode(color=alt.Color("ink:N", scale=None))
+        )
+    if rulers:
+        layers.append(layer_rulers(table, rulers, dark))
     if marked is not None and marked.any():
         framed = base.transform_filter("datum.marked")
         # The frame stands on a halo: on the strongest cells it would not be seen without.
@@ -122,6 +147,43 @@ def token_table(
         ]
     chart = alt.layer(*layers).properties(width=alt.Step(width), height=alt.Step(height))
     return finished(chart.resolve_scale(color="independent"), dark)
+
+
+def ends(table: pd.DataFrame, quantity: Quantity) -> tuple[float, float, float | None]:
+    """The least and the largest value of the scale, and the largest again if some are beyond."""
+    values = table[quantity.column]
+    if quantity.domain:
+        return *quantity.domain, None
+    limit = None if quantity.log else ordinary_limit(values, table["position"])
+    return values.min(), values.max() if limit is None else limit, limit
+
+
+def legend_labels(low: float, limit: float) -> str:
+    """Vega's expression for the three labels of a scale that ends before the largest value."""
+    middle = (low + limit) / 2
+    return (
+        f"datum.value < {(low + middle) / 2} ? '{number(low)}' : "
+        f"datum.value < {(middle + limit) / 2} ? '{number(middle)}' : '≥ {number(limit)}'"
+    )
+
+
+def ruler_places(n_tokens: int, seen: int) -> list[float]:
+    """Between which tokens the layers stand again, if `seen` columns fit the page: 9.5 is between
+    9 and 10. One is at the left end; the axis itself is at the right."""
+    every = max(3, seen - 2)
+    places = range(n_tokens - every, every // 2, -every)
+    return [-0.5, *sorted(place - 0.5 for place in places)]
+
+
+def layer_rulers(table: pd.DataFrame, places: list[float], dark: bool) -> alt.Chart:
+    """The layers' numbers, inside a table that scrolls."""
+    layers = sorted(table["layer"].unique())
+    rows = [{"layer": int(layer), "position": place} for place in places for layer in layers]
+    return (
+        alt.Chart(pd.DataFrame(rows))
+        .mark_text(fontSize=FONT_SIZE, color=INK[dark])
+        .encode(x="position:O", y=alt.Y("layer:O", sort="descending"), text="layer:O")
+    )
 
 
 def domain_of_three(low: float, high: float, log: bool) -> list[float]:

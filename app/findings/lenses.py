@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from app.words import code_span, named_layers, place
+from app.outliers import ordinary_limit
+from app.words import code_span, named_layers, number, place
 
+MANY_PIECES = 0.4  # of the lower half's cells
 LOWEST_SHARE = 0.01  # "the lowest 1%" of the vocabulary
 
 
@@ -27,22 +29,29 @@ def forward_finding(lens: pd.DataFrame, target: str, vocabulary: int) -> str:
         f"After the last prompt token the model says {code_span(answer)} ({sure} sure); that word "
         f"leads from layer {end['layer'].iloc[since]} on."
     )
+    if answer == target and lens.attrs.get("note"):
+        return f"{says} Your target begins with it; what follows is not compared."
     if answer == target:
         return f"{says} It is your target: the model knows it already."
     return f"{says} Your target {code_span(target)} ends {place(final['target_rank'], vocabulary)}."
 
 
-def backward_finding(lens: pd.DataFrame, target: str, vocabulary: int) -> str:
-    """What FF2's update pushes towards, where its signal is strongest, sign included."""
+def backward_finding(
+    lens: pd.DataFrame, target: str, vocabulary: int, answer: str | None = None
+) -> str:
+    """What FF2's update pushes towards, where its signal is strongest, sign included.
+
+    `answer` is what the model says now; where it is the target's first token, the finding says so.
+    """
     if lens["near_zero"].all():
         return (
             f"Nothing much here: the model already says {code_span(target)}, so that there is "
             "almost nothing to learn."
         )
-    strongest = lens.loc[lens["norm"].idxmax()]
+    strongest, apart = strongest_cell(lens)
     where = (
-        f"The strongest signal is in layer {strongest['layer']} at {code_span(strongest['token'])} "
-        f"(‖δ‖ = {strongest['norm']:.3g})."
+        f"{apart} strongest signal is in layer {strongest['layer']} at {code_span(strongest['token'])} "
+        f"(‖δ‖ = {number(strongest['norm'])})."
     )
     rank = int(strongest["target_rank"])
     spot = f"There {code_span(target)} is {place(rank, vocabulary)} in δ"
@@ -59,7 +68,55 @@ def backward_finding(lens: pd.DataFrame, target: str, vocabulary: int) -> str:
             ", in the upper half: right there the update, which subtracts δ, does **not** push "
             "towards it; it changes what later layers read."
         )
-    return where + " " + spot + meaning + also
+    known = ""
+    if answer == target:
+        begins = "begins your target" if lens.attrs.get("note") else "is your target"
+        known = (
+            f" The model says {code_span(target)} already, which {begins}: what is learned here "
+            "would only make it surer."
+        )
+    return where + " " + spot + meaning + also + known
+
+
+def strongest_cell(lens: pd.DataFrame) -> tuple[pd.Series, str]:
+    """The cell with the strongest signal, and the words before it.
+
+    Where the first token's signal dwarfs all others, as an attention sink's may, it is named and
+    the strongest of the other tokens is taken.
+    """
+    top = lens.loc[lens["norm"].idxmax()]
+    first = lens["position"].min()
+    others = lens[(lens["position"] != first) & ~lens["near_zero"]]
+    sink = top["position"] == first and ordinary_limit(lens["norm"], lens["position"]) is not None
+    if not sink or others.empty:
+        return top, "The"
+    words = (
+        f"The first token, {code_span(top['token'])}, is an attention sink (‖δ‖ = "
+        f"{number(top['norm'])} in layer {top['layer']}). Apart from it, the"
+    )
+    return others.loc[others["norm"].idxmax()], words
+
+
+def pieces_note(lens: pd.DataFrame, words: str, *, normalised: bool) -> str:
+    """A sentence where early layers read as word pieces; empty where they do not.
+
+    words: the column of the words shown. `normalised` is whether a normalised lens can help.
+    """
+    shown = lens[lens[words].str.len() > 0]
+    early = shown[shown["layer"] < lens["layer"].max() / 2]
+    share = early[words].map(is_piece).mean() if len(early) else 0.0
+    if share < MANY_PIECES:
+        return ""
+    help = " “Normalised lens” reads weak signals better." if normalised else ""
+    return (
+        f" {share:.0%} of the cells of the lower half read as signs or pieces of words: signals "
+        f"in early layers are far from the vocabulary, so trust the upper layers more.{help}"
+    )
+
+
+def is_piece(token: str) -> bool:
+    """Whether a token is no beginning of a word: no space before it, or no letter in it."""
+    return not token.startswith(" ") or not any(map(str.isalpha, token))
 
 
 def share_of_layers_at_the_bottom(lens: pd.DataFrame, vocabulary: int) -> tuple[int, int]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from app.findings.lenses import last_token
-from app.words import code_span
+from app.outliers import ordinary_limit, times_the_median
+from app.words import code_span, number
 
 
 def norm_finding(norms: pd.DataFrame, module: str) -> str:
@@ -17,9 +18,25 @@ def norm_finding(norms: pd.DataFrame, module: str) -> str:
     share = last_token(norms)["norm"].sum() / total
     return (
         f"For {module}, the signal is strongest in layer {strongest['layer']} at "
-        f"{code_span(strongest['token'])} (‖δ‖ = {strongest['norm']:.3g}); the last prompt token "
-        f"receives {share:.0%} of it."
+        f"{code_span(strongest['token'])} (‖δ‖ = {number(strongest['norm'])}); the last prompt "
+        f"token receives {share:.0%} of it.{sink_note(norms)}"
     )
+
+
+def sink_note(norms: pd.DataFrame) -> str:
+    """A sentence about inputs so large that the colours leave them out; empty without any."""
+    if ordinary_limit(norms["input_norm"], norms["position"]) is None:
+        return ""
+    top = norms.loc[norms["input_norm"].idxmax()]
+    times = times_the_median(norms, "input_norm")
+    far = f", {number(times)} times the median of the other tokens" if times else ""
+    size = f"‖x‖ = {number(top['input_norm'], 4)} in layer {top['layer']}{far}"
+    if top["position"] == norms["position"].min():
+        return (
+            f" The first token, {code_span(top['token'])}, is an **attention sink**: its input is "
+            f"huge there whatever it says ({size})."
+        )
+    return f" One input stands out, that of {code_span(top['token'])} ({size})."
 
 
 def similarity_finding(cosines: pd.DataFrame, where: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import core
-from app.words import code_span, count, place
+from app.words import code_span, count, number, place
 
 
 def imprint_finding(
@@ -39,7 +39,7 @@ def agreement_finding(result: core.ImprintAndShift) -> str:
     """How well the lemma predicts the change."""
     if not result.predicted.any():
         return "Nothing is predicted and nothing has changed: the signal is zero here."
-    gap = f"{result.error:.1e} of its size"
+    gap = f"{number(result.error, 2)} of its size"
     if not result.all_tokens:
         verdict = "agree" if result.error < 1e-3 else "differ by rounding"
         return f"Prediction and measurement {verdict}: the difference is {gap}."

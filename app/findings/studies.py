@@ -6,7 +6,7 @@ import pandas as pd
 
 import core
 from app.findings.lenses import LOWEST_SHARE
-from app.words import count
+from app.words import count, number
 
 
 def full_rank_finding(study: core.Study, matrix: str, answered: str) -> str:
@@ -41,12 +41,12 @@ def study_norm_finding(table: pd.DataFrame, column: str, module: str) -> str:
     top = known.loc[known[column].idxmax()]
     what = "the learning signal" if column == "norm" else "the input"
     error = top[f"{column}_error"]
-    give = f" ± {error:.2g}" if pd.notna(error) else ""
+    give = f" ± {number(error, 2)}" if pd.notna(error) else ""
     prompts = count(int(top["n"]), "prompt")
     note = f"± standard error, {prompts}" if give else prompts
     return (
         f"For {module}, {what} is strongest in layer {int(top['layer'])} at the "
-        f"{top['segment']}: {top[column]:.3g}{give} on average ({note})."
+        f"{top['segment']}: {number(top[column])}{give} on average ({note})."
     )
 
 

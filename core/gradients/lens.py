@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from core.gradients.trace import Trace, residual_stream
 from core.model.architectures import WRITES_TO_RESIDUAL
@@ -65,8 +66,9 @@ def backward_lens(
     token, norm (L2 of delta_i of the same matrix), top_tokens, bottom_tokens (lists, most extreme
     first), target_rank, answer_rank (0 is most probable), near_zero. A near-zero delta_i (norm
     below 1e-6 of the largest) is marked; where it is also the projected vector, it has no tokens
-    and no ranks. `normalize` divides each vector by its norm first (appendix H). Raises
-    PromptError for a matrix that this model does not have.
+    and no ranks; neither has a vector of zeros under a final norm without bias. `normalize`
+    divides each vector by its norm first (appendix H), which changes nothing without that bias.
+    Raises PromptError for a matrix that this model does not have.
     """
     model = trace.model
     check_top_k(top_k, model)
@@ -89,15 +91,30 @@ def backward_lens(
     table["target_rank"] = pd.array(seen.ranks[:, 0].numpy(), dtype="Int64")
     table["answer_rank"] = pd.array(seen.ranks[:, 1].numpy(), dtype="Int64")
     table["near_zero"] = near_zero.flatten().numpy()
+    blank = silent(model, vectors.flatten(0, 1))
     if matrix in WRITES_TO_RESIDUAL:
-        blank = table["near_zero"]
+        blank |= table["near_zero"]
+    if blank.any():
         table.loc[blank, ["target_rank", "answer_rank"]] = pd.NA
         for column in ("top_tokens", "bottom_tokens"):
-            table[column] = [
-                [] if zero else tokens for zero, tokens in zip(blank, table[column], strict=True)
-            ]
+            table[column] = without_words(table[column], blank)
     table.attrs["note"] = trace.target.note
     return table
+
+
+def silent(model: LanguageModel, vectors: Tensor) -> pd.Series:
+    """Which vectors (row, d_model) have no words: zeros, if the final norm adds no bias to them.
+
+    Their lens is a tie of all tokens, and an order among these would be an accident of sorting.
+    """
+    if model.final_norm_has_bias:
+        return pd.Series(False, index=range(len(vectors)))
+    return pd.Series((vectors == 0).all(-1).tolist(), index=range(len(vectors)), dtype=bool)
+
+
+def without_words(lists: Iterable[list[str]], blank: Iterable[bool]) -> list[list[str]]:
+    """Lists of tokens, empty for the rows that have no words."""
+    return [[] if zero else tokens for zero, tokens in zip(blank, lists, strict=True)]
 
 
 def cells(model: LanguageModel, ids: tuple[int, ...], n_layers: int) -> pd.DataFrame:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import PromptError
+from core.gradients.lens import silent, without_words
 from core.gradients.similarity import check_layer
 from core.gradients.trace import Trace
 from core.model.architectures import WRITES_TO_RESIDUAL
@@ -79,7 +80,7 @@ def gradient_neurons(
 
     Those named in `units` (group "chosen"), or else the `group_size` largest, those around the
     median and the smallest by norm, and the zero vector, whose tokens are those of softmax(beta D)
-    and mean nothing. One row a neuron: group, order (0 is the largest norm), neuron, norm (L2),
+    and mean nothing; a final norm without bias gives a vector of zeros no tokens at all. One row a neuron: group, order (0 is the largest norm), neuron, norm (L2),
     top_tokens, bottom_tokens (lists, most extreme first). The update subtracts the neuron: it moves
     away from its top tokens and towards its bottom ones. Raises PromptError.
     """
@@ -116,8 +117,9 @@ def gradient_neurons(
     table["norm"] = norms[chosen].tolist()
     if not units:
         table.loc[len(table)] = ["zero vector", pd.NA, pd.NA, 0.0]
-    table["top_tokens"] = token_lists(trace.model, seen.top_ids)
-    table["bottom_tokens"] = token_lists(trace.model, seen.bottom_ids)
+    blank = silent(trace.model, vectors)
+    for column, ids in (("top_tokens", seen.top_ids), ("bottom_tokens", seen.bottom_ids)):
+        table[column] = without_words(token_lists(trace.model, ids), blank)
     table.attrs["note"] = trace.target.note
     return table
 

@@ -106,6 +106,15 @@ class LanguageModel:
     def final_norm(self) -> nn.Module:
         return self._module(self.architecture.final_norm)
 
+    @property
+    def final_norm_has_bias(self) -> bool:
+        """Whether the lens says something about the zero vector: softmax(beta D).
+
+        RMSNorm has no bias: the zero vector's lens is a tie of all tokens, and dividing a vector
+        by its norm changes no rank.
+        """
+        return getattr(self.final_norm, "bias", None) is not None
+
     @cached_property
     def unembedding(self) -> nn.Module:
         """The decoding matrix D; its weight is (vocabulary, d_model)."""

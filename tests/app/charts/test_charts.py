@@ -357,7 +357,8 @@ def test_cells_share_the_page_until_they_would_be_too_narrow(n_tokens, least, pa
     legend = colour_field(encoding)["legend"]
     if width * n_tokens > page:  # it scrolls, and opens at its right end
         assert encoding["y"]["axis"]["orient"] == "right"
-        assert 0 <= legend["legendX"] <= width * n_tokens - legend["gradientLength"]
+        columns = len(encoding["x"]["scale"]["domain"])
+        assert 0 <= legend["legendX"] <= width * columns - legend["gradientLength"]
     else:
         assert encoding["y"]["axis"]["orient"] == "left"
         assert legend["orient"] == "bottom"
