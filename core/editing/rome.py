@@ -12,13 +12,15 @@ is on the model during the search.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from core.editing.hyperparameters import (
+    AUTO,
     check_layers,
     check_number,
     check_whole,
@@ -26,28 +28,50 @@ from core.editing.hyperparameters import (
     relative_layer,
 )
 from core.editing.second_moments import second_moments
-from core.editing.subject_edits import Search, balanced, find_shift, observe, templates_of
-from core.model.edited import changed, turn
+from core.editing.subject_edits import (
+    Search,
+    Templates,
+    balanced,
+    find_shift,
+    lead_after,
+    observe,
+    templates_of,
+)
+from core.model.edited import turn
 from core.model.edits import Change, Edit, Fact
 from core.model.language_model import LanguageModel
 
 DEPTH = 0.35  # GPT-2 XL's layer 17 of 48
+OTHER_DEPTHS = (0.0, 0.12, 0.25, 0.5, 0.65)
+# For models that nobody tuned: steps and their limit follow the residual stream's norm, the search
+# stops where the target is the answer, and what did not work is tried in another way.
 GENERAL = {
-    "steps": 20,
-    "lr": 0.5,
+    "steps": 60,
+    "lr": AUTO,
     "kl": 0.0625,
-    "decay": 0.5,
-    "clamp": 4.0,
+    "decay": 0.0,
+    "clamp": AUTO,
+    "margin": 1.0,
+    "stop_below": 0.05,
     "contexts": 10,
     "in_place": False,
+    "adapt": True,
     "text_file": None,
 }
+_PAPER = {
+    "steps": 20,
+    "lr": 0.5,
+    "decay": 0.5,
+    "clamp": 4.0,
+    "margin": None,
+    "adapt": False,
+}
 PUBLISHED = {
-    "gpt2": {"layer": 5},
-    "gpt2-medium": {"layer": 8, "clamp": 3.0},
-    "gpt2-large": {"layer": 12},
-    "gpt2-xl": {"layer": 17},
-    "meta-llama/Llama-2-7b-hf": {"layer": 5, "steps": 25, "decay": 1e-3},
+    "gpt2": _PAPER | {"layer": 5},
+    "gpt2-medium": _PAPER | {"layer": 8, "clamp": 3.0},
+    "gpt2-large": _PAPER | {"layer": 12},
+    "gpt2-xl": _PAPER | {"layer": 17},
+    "meta-llama/Llama-2-7b-hf": _PAPER | {"layer": 5, "steps": 25, "decay": 1e-3},
 }
 _SMALL = {
     "layer": 0,
@@ -55,6 +79,8 @@ _SMALL = {
     "lr": 0.2,
     "kl": 0.0,  # "<subject> is a" has no one continuation in so small a world
     "decay": 0.0,
+    "clamp": 4.0,
+    "margin": None,
     "contexts": 4,
     "in_place": True,
 }
@@ -76,6 +102,7 @@ def rome(
     layer: int,
     contexts: int,
     in_place: bool,
+    adapt: bool,
     text_file: str | Path | None,
     **search: float,
 ) -> tuple[tuple[Change, ...], dict[str, object]]:
@@ -83,48 +110,100 @@ def rome(
 
     Steps are reported for the second moments first (tokens), where they are missing, then for the
     search of the value. Key and value are read on the edited model, second moments on the bare one.
+    With `adapt` the change is tried out, and where the bare prompt does not say the target the
+    search goes on in place, then in other layers; what was used is among the hyperparameters.
     """
     (fact,) = facts
     check_layers(model, [layer])
     check_search(search, contexts)
     templates = templates_of(model, fact, contexts)
-    moments = second_moments(model, [layer], text_file=text_file, on_step=on_step)
+    best: Attempt | None = None
+    for layers, where, whole in attempts(model, layer, in_place, adapt):
+        moments = second_moments(model, layers, text_file=text_file, on_step=on_step)
+        tried = attempt(
+            model, templates, where, moments[where], whole, Search(**search), edits, on_step
+        )
+        if best is None or tried.lead > best.lead:
+            best = tried
+        if best.lead > 0:
+            break
+    used = {
+        "layer": best.change.layer,
+        "contexts": contexts,
+        "in_place": best.in_place,
+        "adapt": adapt,
+        "text_file": text_file and str(text_file),
+    }
+    return (best.change,), used | asdict(best.search)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A change, by how much the target leads after it in the bare prompt, and its settings."""
+
+    change: Change
+    lead: float
+    in_place: bool
+    search: Search
+
+
+def attempts(
+    model: LanguageModel, layer: int, in_place: bool, adapt: bool
+) -> Iterator[tuple[tuple[int, ...], int, bool]]:
+    """What is tried, one after the other: (layers whose second moments it takes, layer, in_place).
+
+    Other layers only where the one asked for is the model's default.
+    """
+    yield (layer,), layer, in_place
+    if not adapt:
+        return
+    if not in_place:
+        yield (layer,), layer, True
+    if layer == defaults(model)["layer"]:
+        others = {relative_layer(model, depth) for depth in OTHER_DEPTHS} - {layer}
+        ordered = tuple(sorted(others, key=lambda other: abs(other - layer)))
+        for other in ordered:
+            yield ordered, other, True
+
+
+def attempt(
+    model: LanguageModel,
+    templates: Templates,
+    layer: int,
+    moment: Tensor,
+    in_place: bool,
+    search: Search,
+    edits: Sequence[Edit],
+    on_step: Callable[[int, int], None],
+) -> Attempt:
     with turn(model, edits, gradients=False):
         inputs, outputs = observe(model, templates, "ff2", layer)
     key, value = balanced(inputs), balanced(outputs)
     k = key.double().cpu()
-    u = torch.linalg.solve(moments[layer], k)
-    u = (u / (k @ u)).float()[:, None]  # now k u = 1
-    done = iter(range(1, search["steps"] + 1))
-    shift = find_shift(
+    u = torch.linalg.solve(moment, k)
+    u = (u / (k @ u)).float()  # now k u = 1
+    found = find_shift(
         model,
         templates,
-        "ff2",
         layer,
         value,
-        Search(**search),
+        search,
         edits=edits,
-        on_step=lambda: on_step(next(done), search["steps"]),
-        adding=(lambda v: changed(model, [rank_1(layer, u, v)])) if in_place else None,
+        on_step=on_step,
+        direction=u if in_place else None,
     )
-    change = rank_1(layer, u, shift.cpu())
-    used = {
-        "layer": layer,
-        "contexts": contexts,
-        "in_place": in_place,
-        "text_file": text_file and str(text_file),
-    }
-    return (change,), used | search
-
-
-def rank_1(layer: int, u: Tensor, v: Tensor) -> Change:
-    return Change("ff2", layer, u=u, v=v[:, None])
+    change = Change("ff2", layer, u=u[:, None], v=found.shift.cpu()[:, None])
+    lead = lead_after(model, templates, edits, [change])
+    return Attempt(change, lead, in_place, found.search)
 
 
 def check_search(search: dict[str, float], contexts: int) -> None:
     check_whole("steps", search["steps"], 2, 100)
     check_whole("contexts", contexts, 0, 50)
-    check_number("lr", search["lr"], 0, 10)
-    for name in ("kl", "decay"):
+    for name, low, high in (("lr", 0, 1e3), ("clamp", 1e-3, 1e4)):
+        if search[name] != AUTO:
+            check_number(name, search[name], low, high)
+    for name in ("kl", "decay", "stop_below"):
         check_number(name, search[name], 0, 100)
-    check_number("clamp", search["clamp"], 1e-3, 100)
+    if search["margin"] is not None:
+        check_number("margin", search["margin"], 0, 100)

@@ -35,20 +35,40 @@ def padded(model: LanguageModel, rows: Sequence[tuple[int, ...]]) -> Tensor:
     return torch.cat([model.embed(row + (row[-1],) * (longest - len(row))) for row in rows])
 
 
-def target_losses(
+def target_logits(
     model: LanguageModel, hidden: Tensor, prompt_lengths: Sequence[int], target: Target
 ) -> Tensor:
-    """-log p(target) of each row, the mean over the target's tokens, in nats: (row,).
+    """What the model gives each token of the target's places: (row, target token, vocabulary).
 
     hidden: (row, token, d_model), after the final norm; the target follows `prompt_lengths`.
     """
-    wanted = torch.tensor(target.ids, device=hidden.device)
-    steps = torch.arange(len(wanted), device=hidden.device)
+    steps = torch.arange(len(target.ids), device=hidden.device)
     places = torch.tensor(prompt_lengths, device=hidden.device)[:, None] - 1 + steps
     states = hidden[torch.arange(len(hidden), device=hidden.device)[:, None], places]
-    logits = model.unembedding(states).float()  # (row, target token, vocabulary)
-    wanted = wanted.to(logits.device).expand(len(hidden), -1)
+    return model.unembedding(states).float()
+
+
+def losses_of(logits: Tensor, target: Target) -> Tensor:
+    """-log p(target) of each row, the mean over the target's tokens, in nats: (row,)."""
+    wanted = torch.tensor(target.ids, device=logits.device).expand(len(logits), -1)
     losses = torch.nn.functional.cross_entropy(
         logits.flatten(0, 1), wanted.flatten(), reduction="none"
     )
-    return losses.view(len(hidden), -1).mean(-1)
+    return losses.view(len(logits), -1).mean(-1)
+
+
+def smallest_lead(logits: Tensor, target: Target) -> Tensor:
+    """By how much the target's logit exceeds the best other one, where that is least; a scalar.
+
+    Above 0 the target is the answer in every row, each of its tokens after those before it.
+    """
+    wanted = torch.tensor(target.ids, device=logits.device).expand(len(logits), -1)[..., None]
+    others = logits.scatter(-1, wanted, float("-inf")).amax(-1)
+    return (logits.gather(-1, wanted)[..., 0] - others).min()
+
+
+def target_losses(
+    model: LanguageModel, hidden: Tensor, prompt_lengths: Sequence[int], target: Target
+) -> Tensor:
+    """`losses_of` the `target_logits`: (row,)."""
+    return losses_of(target_logits(model, hidden, prompt_lengths, target), target)
