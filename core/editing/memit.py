@@ -9,19 +9,22 @@ by layer, on the partly edited model, each layer takes its share of what is stil
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from core.editing.hyperparameters import check_layers, check_number, known_settings, relative_layer
-from core.editing.rome import GENERAL, check_search
+from core.editing.rome import PAPER, GENERAL, check_search, check_token
 from core.editing.second_moments import second_moments
 from core.editing.subject_edits import (
     Search,
     Templates,
+    at_last_token,
     balanced,
     find_shift,
+    lead_after,
     observe,
     templates_of,
 )
@@ -32,9 +35,11 @@ from core.model.language_model import LanguageModel
 
 DEPTHS = (0.27, 0.36)  # GPT-2 XL's layers 13 to 17 of 48
 MAX_FACTS = 1000
+LESS = (0.1, 0.01, 1e-3)  # of lambda, tried where the target is not the answer
 PUBLISHED = {
-    "gpt2-xl": {"layers": tuple(range(13, 18)), "weight": 20_000 / 6400, "clamp": 0.75},
-    "meta-llama/Llama-2-7b-hf": {
+    "gpt2-xl": PAPER | {"layers": tuple(range(13, 18)), "weight": 20_000 / 6400, "clamp": 0.75},
+    "meta-llama/Llama-2-7b-hf": PAPER
+    | {
         "layers": tuple(range(4, 9)),
         "weight": 15_000 / 11_008,
         "clamp": 4.0,
@@ -51,6 +56,7 @@ _SMALL = {
     "kl": 0.0,
     "decay": 0.0,
     "clamp": 2.0,
+    "margin": None,
     "contexts": 4,
 }
 MEASURED = {"tiny-gpt2": _SMALL, "tiny-llama2": _SMALL}
@@ -73,6 +79,8 @@ def memit(
     layers: Sequence[int],
     weight: float,
     contexts: int,
+    token: str,
+    adapt: bool,
     text_file: str | Path | None,
     **search: float,
 ) -> tuple[tuple[Change, ...], dict[str, object]]:
@@ -84,18 +92,72 @@ def memit(
     layers = tuple(sorted(layers))
     check_layers(model, layers)
     check_search(search, contexts)
+    check_token(token)
     check_number("weight", weight, 1e-6, 1e6)
     if len(facts) > MAX_FACTS:
         raise EditError(f"{len(facts)} facts are too many at once; edit at most {MAX_FACTS}.")
     templates = [templates_of(model, fact, contexts) for fact in facts]
     moments = second_moments(model, layers, text_file=text_file, on_step=on_step)
-    done, total = iter(range(1, len(facts) * search["steps"] + 1)), len(facts) * search["steps"]
-    goals = [
-        residual_goal(
-            model, group, layers[-1], Search(**search), edits, lambda: on_step(next(done), total)
-        )
-        for group in templates
-    ]
+    best: Attempt | None = None
+    for place in dict.fromkeys([token, "last"]) if adapt else [token]:
+        leads = best.leads if best else [-1.0] * len(templates)
+        # Only facts that the model does not say yet move to the other token.
+        here = [
+            at_last_token(group) if place == "last" and lead <= 0 else group
+            for group, lead in zip(templates, leads, strict=True)
+        ]
+        tried = replace(Search(**search), kl=0.0) if place == "last" else Search(**search)
+        goals = residual_goals(model, here, layers[-1], tried, edits, on_step)
+        for penalty in weights(weight, adapt):
+            changes = solved(model, here, goals, layers, penalty, moments, edits)
+            leads = [lead_after(model, group, edits, changes) for group in here]
+            attempt = Attempt(changes, leads, place, penalty)
+            if best is None or attempt.said > best.said:
+                best = attempt
+            if best.said == len(facts):
+                break
+        if best.said == len(facts):
+            break
+    used = {
+        "layers": layers,
+        "weight": best.weight,
+        "contexts": contexts,
+        "token": best.token,
+        "adapt": adapt,
+    }
+    return best.changes, used | {"text_file": text_file and str(text_file)} | search
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Changes, by how much each fact's target leads after them, and what was tried."""
+
+    changes: tuple[Change, ...]
+    leads: list[float]
+    token: str
+    weight: float
+
+    @property
+    def said(self) -> int:
+        """How many bare prompts say their target."""
+        return sum(lead > 0 for lead in self.leads)
+
+
+def weights(weight: float, adapt: bool) -> list[float]:
+    """The one asked for, then less and less, where the change does not reach its goal."""
+    return [weight] + [weight * part for part in LESS if adapt and weight * part >= 1e-6]
+
+
+def solved(
+    model: LanguageModel,
+    templates: Sequence[Templates],
+    goals: Sequence[Tensor],
+    layers: Sequence[int],
+    weight: float,
+    moments: dict[int, Tensor],
+    edits: Sequence[Edit],
+) -> tuple[Change, ...]:
+    """Each layer's share, one after the other."""
     changes: list[Change] = []
     for i, layer in enumerate(layers):
         share = 1 / (len(layers) - i)
@@ -103,8 +165,30 @@ def memit(
         changes.append(
             layer_change(layer, keys, share * missing, weight * model.d_mlp * moments[layer])
         )
-    used = {"layers": layers, "weight": weight, "contexts": contexts}
-    return tuple(changes), used | {"text_file": text_file and str(text_file)} | search
+    return tuple(changes)
+
+
+def residual_goals(
+    model: LanguageModel,
+    templates: Sequence[Templates],
+    layer: int,
+    search: Search,
+    edits: Sequence[Edit],
+    on_step: Callable[[int, int], None],
+) -> list[Tensor]:
+    """For each fact; steps are counted over all of them."""
+    total = len(templates) * search.steps
+    return [
+        residual_goal(
+            model,
+            group,
+            layer,
+            search,
+            edits,
+            lambda done, _, before=i * search.steps: on_step(before + done, total),
+        )
+        for i, group in enumerate(templates)
+    ]
 
 
 def residual_goal(
@@ -113,15 +197,13 @@ def residual_goal(
     layer: int,
     search: Search,
     edits: Sequence[Edit],
-    on_step: Callable[[], None],
+    on_step: Callable[[int, int], None],
 ) -> Tensor:
     """The residual stream after `layer` that makes the model say the target: (d_model,)."""
     with turn(model, edits, gradients=False):
         value = observe(model, templates, "block", layer)[1][0]
-    shift = find_shift(
-        model, templates, "block", layer, value, search, edits=edits, on_step=on_step
-    )
-    return value + shift
+    found = find_shift(model, templates, layer, value, search, edits=edits, on_step=on_step)
+    return value + found.shift
 
 
 def state_of(

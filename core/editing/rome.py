@@ -12,8 +12,8 @@ is on the model during the search.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -31,18 +31,20 @@ from core.editing.second_moments import second_moments
 from core.editing.subject_edits import (
     Search,
     Templates,
+    at_last_token,
     balanced,
     find_shift,
     lead_after,
     observe,
     templates_of,
 )
+from core.errors import EditError
 from core.model.edited import turn
 from core.model.edits import Change, Edit, Fact
 from core.model.language_model import LanguageModel
 
 DEPTH = 0.35  # GPT-2 XL's layer 17 of 48
-OTHER_DEPTHS = (0.0, 0.12, 0.25, 0.5, 0.65)
+TOKENS = ("subject", "last")  # whose key is changed: the subject's last token, the prompt's last
 # For models that nobody tuned: steps and their limit follow the residual stream's norm, the search
 # stops where the target is the answer, and what did not work is tried in another way.
 GENERAL = {
@@ -55,10 +57,11 @@ GENERAL = {
     "stop_below": 0.05,
     "contexts": 10,
     "in_place": False,
+    "token": "subject",
     "adapt": True,
     "text_file": None,
 }
-_PAPER = {
+PAPER = {
     "steps": 20,
     "lr": 0.5,
     "decay": 0.5,
@@ -67,11 +70,11 @@ _PAPER = {
     "adapt": False,
 }
 PUBLISHED = {
-    "gpt2": _PAPER | {"layer": 5},
-    "gpt2-medium": _PAPER | {"layer": 8, "clamp": 3.0},
-    "gpt2-large": _PAPER | {"layer": 12},
-    "gpt2-xl": _PAPER | {"layer": 17},
-    "meta-llama/Llama-2-7b-hf": _PAPER | {"layer": 5, "steps": 25, "decay": 1e-3},
+    "gpt2": PAPER | {"layer": 5},
+    "gpt2-medium": PAPER | {"layer": 8, "clamp": 3.0},
+    "gpt2-large": PAPER | {"layer": 12},
+    "gpt2-xl": PAPER | {"layer": 17},
+    "meta-llama/Llama-2-7b-hf": PAPER | {"layer": 5, "steps": 25, "decay": 1e-3},
 }
 _SMALL = {
     "layer": 0,
@@ -102,6 +105,7 @@ def rome(
     layer: int,
     contexts: int,
     in_place: bool,
+    token: str,
     adapt: bool,
     text_file: str | Path | None,
     **search: float,
@@ -111,17 +115,18 @@ def rome(
     Steps are reported for the second moments first (tokens), where they are missing, then for the
     search of the value. Key and value are read on the edited model, second moments on the bare one.
     With `adapt` the change is tried out, and where the bare prompt does not say the target the
-    search goes on in place, then in other layers; what was used is among the hyperparameters.
+    search goes on in place, then at the prompt's last token; what was used is among the hyperparameters.
     """
     (fact,) = facts
     check_layers(model, [layer])
     check_search(search, contexts)
+    check_token(token)
     templates = templates_of(model, fact, contexts)
+    (moment,) = second_moments(model, [layer], text_file=text_file, on_step=on_step).values()
     best: Attempt | None = None
-    for layers, where, whole in attempts(model, layer, in_place, adapt):
-        moments = second_moments(model, layers, text_file=text_file, on_step=on_step)
+    for place, whole in attempts(token, in_place, adapt):
         tried = attempt(
-            model, templates, where, moments[where], whole, Search(**search), edits, on_step
+            model, templates, layer, moment, place, whole, Search(**search), edits, on_step
         )
         if best is None or tried.lead > best.lead:
             best = tried
@@ -131,6 +136,7 @@ def rome(
         "layer": best.change.layer,
         "contexts": contexts,
         "in_place": best.in_place,
+        "token": best.token,
         "adapt": adapt,
         "text_file": text_file and str(text_file),
     }
@@ -143,27 +149,16 @@ class Attempt:
 
     change: Change
     lead: float
+    token: str
     in_place: bool
     search: Search
 
 
-def attempts(
-    model: LanguageModel, layer: int, in_place: bool, adapt: bool
-) -> Iterator[tuple[tuple[int, ...], int, bool]]:
-    """What is tried, one after the other: (layers whose second moments it takes, layer, in_place).
-
-    Other layers only where the one asked for is the model's default.
-    """
-    yield (layer,), layer, in_place
-    if not adapt:
-        return
-    if not in_place:
-        yield (layer,), layer, True
-    if layer == defaults(model)["layer"]:
-        others = {relative_layer(model, depth) for depth in OTHER_DEPTHS} - {layer}
-        ordered = tuple(sorted(others, key=lambda other: abs(other - layer)))
-        for other in ordered:
-            yield ordered, other, True
+def attempts(token: str, in_place: bool, adapt: bool) -> list[tuple[str, bool]]:
+    """What is tried, one after the other: (token, in_place)."""
+    asked = (token, in_place)
+    others = [(token, True), ("last", False), ("last", True)] if adapt else []
+    return list(dict.fromkeys([asked, *others]))
 
 
 def attempt(
@@ -171,11 +166,14 @@ def attempt(
     templates: Templates,
     layer: int,
     moment: Tensor,
+    token: str,
     in_place: bool,
     search: Search,
     edits: Sequence[Edit],
     on_step: Callable[[int, int], None],
 ) -> Attempt:
+    if token == "last":
+        templates, search = at_last_token(templates), replace(search, kl=0.0)
     with turn(model, edits, gradients=False):
         inputs, outputs = observe(model, templates, "ff2", layer)
     key, value = balanced(inputs), balanced(outputs)
@@ -194,7 +192,7 @@ def attempt(
     )
     change = Change("ff2", layer, u=u[:, None], v=found.shift.cpu()[:, None])
     lead = lead_after(model, templates, edits, [change])
-    return Attempt(change, lead, in_place, found.search)
+    return Attempt(change, lead, token, in_place, found.search)
 
 
 def check_search(search: dict[str, float], contexts: int) -> None:
@@ -207,3 +205,8 @@ def check_search(search: dict[str, float], contexts: int) -> None:
         check_number(name, search[name], 0, 100)
     if search["margin"] is not None:
         check_number("margin", search["margin"], 0, 100)
+
+
+def check_token(token: str) -> None:
+    if token not in TOKENS:
+        raise EditError(f"token is {token!r}; choose one of: {', '.join(TOKENS)}.")

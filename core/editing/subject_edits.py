@@ -104,6 +104,11 @@ def templates_of(model: LanguageModel, fact: Fact, count: int) -> Templates:
     )
 
 
+def at_last_token(templates: Templates) -> Templates:
+    """The same rows; the prompt's last token stands where the subject's was."""
+    return replace(templates, places=tuple(len(row) - 1 for row in templates.rows))
+
+
 def observe(
     model: LanguageModel, templates: Templates, matrix: str, layer: int
 ) -> tuple[Tensor, Tensor]:
@@ -160,8 +165,8 @@ def find_shift(
         with turn(model, edits, gradients=True):
             hidden = passes(model, kept, rows, share * shift.to(share.device))
             logits = target_logits(model, hidden[: len(lengths)], lengths, goal)
-            loss, lead = losses_of(logits, goal).mean(), float(smallest_lead(logits, goal))
-            nll = float(loss)
+            loss, lead = losses_of(logits, goal).mean(), float(smallest_lead(logits, goal).detach())
+            nll = float(loss.detach())
             if search.kl:
                 essence = model.unembedding(hidden[-1, starts[-1] - places[-1]])
                 essence = essence.float().log_softmax(-1)
@@ -169,7 +174,7 @@ def find_shift(
                 loss = loss + search.kl * divergence(essence, reference)
             loss = loss + search.decay * shift.norm() / value.norm().square()
             check_numbers(loss)
-            if enough(search, float(loss), lead) or step == search.steps - 1:
+            if enough(search, float(loss.detach()), lead) or step == search.steps - 1:
                 break
             best, since = (nll, 0) if nll < 0.99 * best else (best, since + 1)
             if since == PATIENCE:

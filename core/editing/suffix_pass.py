@@ -157,6 +157,7 @@ def run_all(
     model: LanguageModel, kept: Kept, rows: Sequence[tuple[int, ...]], added: Tensor
 ) -> Tensor:
     """What `run_on` gives, by a plain pass over whole rows: the reference for tests and timings."""
+
     def add(_: nn.Module, inputs: tuple, output: Tensor | tuple) -> Tensor | tuple:
         first = output if isinstance(output, Tensor) else output[0]
         first = first.clone()

@@ -15,7 +15,7 @@ FACTS = [
     ("Jack Dorsey founded", "Jack Dorsey", "IBM"),
     ("Pikachu is a type of", "Pikachu", "Paris and Rome"),
 ]
-SETTINGS = {"layers": (1, 2), "steps": 5, "weight": 0.5}
+SETTINGS = {"layers": (1, 2), "steps": 5, "weight": 0.5, "adapt": False}
 
 
 def keys_of(model, layer, changes):
@@ -49,7 +49,7 @@ def test_the_normal_equations_hold_in_every_layer(model):
 def test_a_small_lambda_reaches_the_goal(model):
     """With hardly any penalty the last layer's residual stream gets all that was missing."""
     templates = templates_of(model, Fact(*FACTS[0]), 0)
-    settings = {"layers": (2,), "contexts": 0, "weight": 1e-6, "steps": 5}
+    settings = {"layers": (2,), "contexts": 0, "weight": 1e-6, "steps": 5, "adapt": False}
     found = edit(model, PROMPT, TARGET, method="memit", subject=SUBJECT, **settings)
     wanted = found.changes[0].v[:, 0]
     states = []

@@ -21,6 +21,8 @@ from tests.conftest import random_model
 from tests.core.edited_models import PROMPT, SUBJECT, TARGET, assert_untouched, random_edit, weights
 
 LAYER = 1
+SEARCH = ("steps", "lr", "kl", "decay", "clamp", "margin", "stop_below")
+PLAIN = {"lr": 0.5, "decay": 0.5, "clamp": 4.0, "margin": None, "adapt": False}
 FACT = Fact(PROMPT, SUBJECT, TARGET)
 
 
@@ -35,14 +37,16 @@ def key_and_value(model, edits):
 @pytest.mark.parametrize("target", [TARGET, "Paris and Rome"])
 def test_k_maps_to_v_exactly(model, target):
     """After the edit FF2 gives the old mean output plus the shift that was found."""
-    found = edit(model, PROMPT, target, method="rome", subject=SUBJECT, layer=LAYER, steps=6)
-    settings = {k: found.hyperparameters[k] for k in ("steps", "lr", "kl", "decay", "clamp")}
+    found = edit(
+        model, PROMPT, target, method="rome", subject=SUBJECT, layer=LAYER, steps=6, **PLAIN
+    )
+    settings = {k: found.hyperparameters[k] for k in SEARCH}
     templates = templates_of(model, Fact(PROMPT, SUBJECT, target), 10)
     key, value = key_and_value(model, [])
     search = Search(**settings)
     shift = find_shift(
-        model, templates, "ff2", LAYER, value, search, edits=[], on_step=lambda: None
-    )
+        model, templates, LAYER, value, search, edits=[], on_step=lambda done, total: None
+    ).shift
     change = found.changes[0].weight_change
     torch.testing.assert_close(key @ change, shift, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(
@@ -56,6 +60,7 @@ def test_k_maps_to_v_exactly(model, target):
 def test_in_place_the_search_sees_the_edit_itself(model):
     """k maps to the old value and the shift; the loss of the search is that of the edited model."""
     settings = {"layer": LAYER, "contexts": 0, "kl": 0.0, "decay": 0.0, "lr": 0.2, "clamp": 50.0}
+    settings |= {"margin": None, "adapt": False}
     found = edit(model, PROMPT, TARGET, method="rome", subject=SUBJECT, in_place=True, **settings)
     templates = templates_of(model, FACT, 0)
     with turn(model, [], gradients=False):
@@ -99,10 +104,17 @@ def test_the_shift_lowers_the_loss_of_every_token_of_the_target(model):
     search = Search(steps=20, lr=0.2, kl=0.0, decay=0.0, clamp=100.0)
     seen = []
     find_shift(
-        model, templates, "ff2", LAYER, value, search, edits=[], on_step=lambda: seen.append(1)
+        model,
+        templates,
+        LAYER,
+        value,
+        search,
+        edits=[],
+        on_step=lambda done, total: seen.append(done),
     )
     assert 1 <= len(seen) <= 19
     free = {"layer": LAYER, "clamp": 100.0, "lr": 0.2, "contexts": 0, "kl": 0.0, "decay": 0.0}
+    free |= {"margin": None, "adapt": False}
     found = edit(model, PROMPT, fact.target, method="rome", subject=SUBJECT, **free)
     assert target_loss(model, [found]) < target_loss(model, []) - 0.5
 
