@@ -10,6 +10,7 @@ Vocabulary Space" (EMNLP 2024). Works from a plain Python shell:
 """
 
 from core.editing.ask import answers, complete
+from core.editing.calibration import Calibration, calibrate, known_calibration
 from core.editing.comparison import change_sizes, compare_methods, preflight, verdicts
 from core.editing.edit_strength import edit_strength, perplexity
 from core.editing.export import export_model
@@ -41,6 +42,7 @@ __all__ = [
     "METHODS",
     "SEGMENTS",
     "BackwardLensError",
+    "Calibration",
     "Cancelled",
     "Change",
     "Edit",
@@ -59,6 +61,7 @@ __all__ = [
     "Trace",
     "answers",
     "backward_lens",
+    "calibrate",
     "can_be_checked",
     "change_sizes",
     "compare_methods",
@@ -80,6 +83,7 @@ __all__ = [
     "imprint_and_shift",
     "imprint_copies",
     "is_on_this_machine",
+    "known_calibration",
     "layer_similarity",
     "load_counterfact",
     "load_model",

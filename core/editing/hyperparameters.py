@@ -10,6 +10,7 @@ from core.model.edits import matrix_shape
 from core.model.language_model import LanguageModel
 
 AUTO = "auto"
+FIXED = "fixed"
 
 
 def relative_layer(model: LanguageModel, depth: float) -> int:

@@ -14,6 +14,8 @@ from core.model.fingerprint import fingerprint
 from core.model.language_model import LanguageModel
 from core.model.tokens import check_text
 
+PLACES = ("layer", "layers", "matrix", "matrices")
+STRENGTHS = ("eta", "lr")
 Run = Callable[..., tuple[tuple[Change, ...], dict[str, object]]]
 
 
@@ -102,7 +104,7 @@ def edit_many(
 ) -> Edit:
     """One edit for several facts, each (prompt, subject, target); otherwise like `edit`."""
     chosen = method_of(method)
-    settings = chosen.defaults(model) | check_names(method, chosen, model, hyperparameters)
+    settings = settings_of(method, model, hyperparameters)
     asked = tuple(Fact(*fact) for fact in facts)
     check_facts(model, asked, method, chosen)
     check_fits(model, edits)
@@ -126,6 +128,22 @@ def method_of(name: str) -> Method:
     if name not in METHODS:
         raise EditError(f"There is no method {name!r}. Choose one of: {', '.join(METHODS)}.")
     return METHODS[name]
+
+
+def settings_of(
+    method: str, model: LanguageModel, given: Mapping[str, object]
+) -> dict[str, object]:
+    """The defaults with what is given. A place or a strength that somebody chose is kept: other
+    ones are tried (`elsewhere`) only where both were left to the method, or if one asks for it."""
+    chosen = method_of(method)
+    settings = chosen.defaults(model) | check_names(method, chosen, model, given)
+    numbers = [given.get(name) for name in STRENGTHS]
+    asked = any(name in given for name in PLACES) or any(
+        isinstance(number, int | float) for number in numbers
+    )
+    if "elsewhere" in settings and "elsewhere" not in given and asked:
+        settings["elsewhere"] = False
+    return settings
 
 
 def check_names(

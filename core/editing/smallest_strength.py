@@ -39,7 +39,8 @@ def smallest_strength(works: Callable[[Tensor], Tensor], scale: float) -> float 
     return high
 
 
-def leads(logits: Tensor, wanted: int) -> Tensor:
-    """Whether the wanted token is the answer of each row, by LEAD: (row, vocabulary) -> (row,)."""
+def leads(logits: Tensor, wanted: int, lead: float = LEAD) -> Tensor:
+    """Whether the wanted token is the answer of each row, by `lead` nats:
+    (row, vocabulary) -> (row,)."""
     others = logits.index_fill(1, torch.tensor([wanted], device=logits.device), float("-inf"))
-    return logits[:, wanted] >= others.amax(1) + LEAD
+    return logits[:, wanted] >= others.amax(1) + lead

@@ -68,7 +68,12 @@ def smallest_lead(logits: Tensor, target: Target) -> Tensor:
 
 
 def target_losses(
-    model: LanguageModel, hidden: Tensor, prompt_lengths: Sequence[int], target: Target
+    model: LanguageModel,
+    hidden: Tensor,
+    prompt_lengths: Sequence[int],
+    target: Target,
+    temperature: float = 1.0,
 ) -> Tensor:
-    """`losses_of` the `target_logits`: (row,)."""
-    return losses_of(target_logits(model, hidden, prompt_lengths, target), target)
+    """`losses_of` the `target_logits` / temperature: (row,)."""
+    logits = target_logits(model, hidden, prompt_lengths, target)
+    return losses_of(logits / temperature, target)
