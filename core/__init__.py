@@ -33,7 +33,9 @@ from core.model.fingerprint import fingerprint
 from core.model.language_model import LanguageModel
 from core.model.loading import load_model
 from core.model.tokens import Target
+from core.studies.claims import claims
 from core.studies.counterfact import Record, Records, load_counterfact
+from core.studies.shipped import shipped_studies
 from core.studies.study import study
 from core.studies.tables import Study, side_by_side, study_names
 
@@ -64,6 +66,7 @@ __all__ = [
     "calibrate",
     "can_be_checked",
     "change_sizes",
+    "claims",
     "compare_methods",
     "complete",
     "download_model",
@@ -97,6 +100,7 @@ __all__ = [
     "second_moments",
     "segment_means",
     "segments",
+    "shipped_studies",
     "side_by_side",
     "side_effects",
     "study",
