@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 import core
+from app.cells.shipped_studies import described_shipped, is_shipped, shipped, shown_at_first
 from app.titles import ANSWERED_TITLES
 from app.words import plain
 from core.studies.header import Header
@@ -39,31 +40,42 @@ def add_uploaded_study() -> None:
         st.session_state["study_file_problem"] = str(error)
 
 
-def compare(studies: dict[str, core.Study]) -> tuple[list[core.Study], core.Study]:
-    """Which studies the line pictures hold, and which one the others are about."""
-    names = dict(zip(studies, core.study_names(list(studies.values())), strict=True))
+def compare(model: str) -> tuple[dict[str, core.Study], core.Study]:
+    """Which studies the line pictures hold, by name, and which one the others are about.
+
+    This session's come first; those that are shipped can be added.
+    """
+    own = known_studies()
+    studies = own | shipped()
+    names = shown_names(own) | {key: f"{s.header.model} (shipped)" for key, s in shipped().items()}
+    first = shown_at_first(own, model)
+    opened = f"{len(own)}_{first[-1]}"  # a new study is shown at once
     row = st.columns([3, 3, 2], vertical_alignment="bottom", gap="medium")
     keys = list(studies)
     shown = row[0].multiselect(
         "Studies side by side",
         keys,
-        default=keys,
+        default=first,
         format_func=names.get,
-        key=f"compared_{len(keys)}_{keys[-1]}",
+        key=f"compared_{opened}",
         placeholder="Choose at least one study",
     )
     main = row[1].selectbox(
         "Study in the heatmaps",
         keys,
-        index=len(keys) - 1,
+        index=keys.index(first[-1] if own else first[0]),
         format_func=lambda key: described(names[key], studies[key].header),
-        key=f"main_study_{len(keys)}_{keys[-1]}",
+        key=f"main_study_{opened}",
     )
     answered = row[2].selectbox(
         "Prompts", list(ANSWERED_TITLES), format_func=ANSWERED_TITLES.get, key="study_answered"
     )
     st.session_state["answered"] = answered
-    return [studies[key] for key in shown or [main]], studies[main]
+    return {names[key]: studies[key] for key in shown or [main]}, studies[main]
+
+
+def shown_names(own: dict[str, core.Study]) -> dict[str, str]:
+    return dict(zip(own, core.study_names(list(own.values())), strict=True))
 
 
 def described(name: str, header: Header) -> str:
@@ -73,6 +85,9 @@ def described(name: str, header: Header) -> str:
 
 def summary(study: core.Study) -> None:
     header = study.header
+    if is_shipped(study):
+        st.markdown(plain(described_shipped(study)))
+        return
     ended = "" if header.finished else f" It was cancelled after {header.done} of {header.total}."
     left_out = f" {len(header.skipped)} did not fit the model." if header.skipped else ""
     st.markdown(

@@ -9,6 +9,7 @@ import streamlit as st
 
 import core
 from app.cells.controls import SEGMENT_WIDTH, choice
+from app.cells.shipped_studies import claims_cell, is_shipped, shipped_code
 from app.cells.tooltips import short_number
 from app.charts.grid import cosine_table
 from app.charts.studies import relative_rank_by_layer, share_by_layer
@@ -31,6 +32,8 @@ from core.studies.counterfact import MINI_COUNTERFACT
 
 def study_code(study: core.Study, table: str) -> str:
     """Python that makes this study and its table anew."""
+    if is_shipped(study):
+        return shipped_code(study, table)
     header = study.header
     own = header.records == MINI_COUNTERFACT.name
     path = f"data/{header.records}" if own else header.records
@@ -44,19 +47,22 @@ def study_code(study: core.Study, table: str) -> str:
     )
 
 
-def picture_cells(studies: list[core.Study], main: core.Study) -> None:
+def picture_cells(studies: dict[str, core.Study], main: core.Study) -> None:
     answered = st.session_state["answered"]
     full_rank_cell(1, studies, main, answered)
     norms_cell(2, main, answered)
     ranks_cell(3, studies, main, answered)
     cosine_cell(4, main, answered)
+    claims_cell(5, main, answered)
 
 
 def nothing(place: object, answered: str) -> None:
     place.picture.info(f"No prompt of this study was {ANSWERED_TITLES[answered].lower()}.")
 
 
-def full_rank_cell(number: int, studies: list[core.Study], main: core.Study, answered: str) -> None:
+def full_rank_cell(
+    number: int, studies: dict[str, core.Study], main: core.Study, answered: str
+) -> None:
     place = cell(
         number,
         "Does every token add a direction?",
@@ -165,7 +171,9 @@ def norms_cell(number: int, main: core.Study, answered: str) -> None:
     place.finish(study_code(main, "norms"), norms)
 
 
-def ranks_cell(number: int, studies: list[core.Study], main: core.Study, answered: str) -> None:
+def ranks_cell(
+    number: int, studies: dict[str, core.Study], main: core.Study, answered: str
+) -> None:
     place = cell(
         number,
         "Where the target and the answer stand",

@@ -6,7 +6,7 @@ import pandas as pd
 
 import core
 from app.findings.lenses import LOWEST_SHARE
-from app.words import count, number
+from app.words import count, number, plain
 
 
 def full_rank_finding(study: core.Study, matrix: str, answered: str) -> str:
@@ -69,3 +69,15 @@ def study_rank_finding(table: pd.DataFrame, word: str, symbol: str, vocabulary: 
     if share.max() < LOWEST_SHARE:
         return f"{text} Subtracting δ pushes **away** from it in every layer."
     return text
+
+
+def claims_finding(model: str, table: pd.DataFrame) -> str:
+    """How many of the paper's claims hold for a model. table: verdict, as core.claims gives it."""
+    asked = table[table["verdict"] != "unknown"]
+    counts = [(asked["verdict"] == word).sum() for word in ("holds", "in part", "fails")]
+    if asked.empty:
+        return f"{plain(model)} has no such prompt: choose other prompts or another study."
+    return (
+        f"Of {count(len(asked), 'claim')} of the paper that were asked, **{counts[0]} hold** for "
+        f"{plain(model)}, {counts[1]} in part, and {counts[2]} fail."
+    )

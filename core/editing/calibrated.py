@@ -86,7 +86,9 @@ def is_number(value: object, high: float) -> bool:
     return type(value) in (int, float) and math.isfinite(value) and 0 <= value <= high
 
 
-def write_kept(model: LanguageModel, method: str, content: dict, folder: Path | None = None) -> None:
+def write_kept(
+    model: LanguageModel, method: str, content: dict, folder: Path | None = None
+) -> None:
     """Whole or not at all; a disk that cannot be written only costs the next user the time."""
     path = (folder or cache_folder()) / file_name(model, method)
     try:

@@ -278,9 +278,7 @@ class Descent:
         slope = float((step.u @ step.v.mT).abs().sum())
         return loss / (STEPS_TO_TARGET * max(slope, 1e-30))
 
-    def run(
-        self, layer: int, lr: float, report: Callable[[], None]
-    ) -> tuple[Tensor, int, bool]:
+    def run(self, layer: int, lr: float, report: Callable[[], None]) -> tuple[Tensor, int, bool]:
         """The change (d_in, d_out), the steps taken, and whether the target is the answer."""
         place = next(self.model.modules(self.matrix, layer)[0].parameters()).device
         with torch.inference_mode(False):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -200,14 +201,16 @@ def check_exceptions(rows: pd.DataFrame, header: Header) -> None:
         raise ValueError("an exception of no matrix")
 
 
-def side_by_side(studies: list[Study], table: str) -> pd.DataFrame:
+def side_by_side(studies: Sequence[Study] | Mapping[str, Study], table: str) -> pd.DataFrame:
     """One table of several studies, with columns that make models comparable (Figures 3, 18).
 
-    Adds study (the model's name, numbered where it comes twice), relative_layer (layer / (L - 1))
-    and, to token_ranks, relative_target_rank and relative_answer_rank (rank / (V - 1)).
+    Adds study (a mapping's key; else the model's name, numbered where it comes twice),
+    relative_layer (layer / (L - 1)) and, to token_ranks, relative_target_rank and relative_answer_rank (rank / (V - 1)).
     """
+    if not isinstance(studies, Mapping):
+        studies = dict(zip(study_names(studies), studies, strict=True))
     parts = []
-    for name, study in zip(study_names(studies), studies, strict=True):
+    for name, study in studies.items():
         part = getattr(study, table)
         part.insert(0, "study", name)
         part["relative_layer"] = part["layer"] / max(1, study.header.n_layers - 1)
@@ -218,7 +221,7 @@ def side_by_side(studies: list[Study], table: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def study_names(studies: list[Study]) -> list[str]:
+def study_names(studies: Sequence[Study]) -> list[str]:
     """A name for each study, all different."""
     names: list[str] = []
     for study in studies:

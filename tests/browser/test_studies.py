@@ -11,6 +11,7 @@ FIRST_RANK = f"{CHART} svg .mark-rect.role-mark path"
 
 def open_study(page: Page, server: str, records: str = "30") -> None:
     page.goto(f"{server}/many_prompts?model=tiny-gpt2&prompt=Obama+grew+up+in&target=Paris")
+    page.get_by_text("Choose prompts and start a study").click()
     limit = page.get_by_label(re.compile("How many"))
     expect(limit).to_be_visible(timeout=WAIT)
     limit.fill(records)
@@ -26,9 +27,9 @@ def test_a_study_runs_and_is_drawn(themed_page, server):
     page = themed_page
     open_study(page, server)
     start(page)
+    expect(page.get_by_text("30 records of mini_counterfact.json")).to_be_visible(timeout=WAIT)
     expect(page.locator(CHART)).to_have_count(5, timeout=WAIT)
     settle(page)
-    expect(page.get_by_text("30 records of mini_counterfact.json")).to_be_visible(timeout=WAIT)
     expect(page.get_by_test_id("stException")).to_have_count(0)
     expect(page.locator(CHART).nth(1)).to_contain_text("last token")
     with page.expect_download() as download:

@@ -1,20 +1,29 @@
 """The page for studies: starting, watching, cancelling, coming back, comparing."""
 
 import json
+import shutil
 import time
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 import core
+from app.cells.shipped_studies import shipped
 from app.cells.studies import STUDIES
 from app.shell.navigation import STUDY
 from app.work.job import Job
+from core.model.catalog import BUILTIN_FOLDER
+from core.studies.claims import CLAIMS
 from core.studies.counterfact import MINI_COUNTERFACT
-from tests.pages.test_pages import after, charts, gated, job_of, open_page, texts
+from core.studies.measured import MEASURED
+from tests.pages.test_pages import after, chart_data, charts, gated, job_of, open_page, texts
 
 PAGE = "many_prompts"
 PICTURES = 5
+
+
+def unescaped(at: AppTest) -> str:
+    return texts(at).replace("\\", "")
 
 
 def start(at: AppTest, limit: int = 3) -> Job:
@@ -33,13 +42,70 @@ def slow_study(monkeypatch):
     return gated(monkeypatch, "study")
 
 
-def test_an_empty_page_says_what_to_do():
-    at = open_page(PAGE)
+def shown(at: AppTest) -> list[str]:
+    """The studies in the line pictures."""
+    return list(dict.fromkeys(chart_data(at)["study"]))
+
+
+@pytest.mark.parametrize("model", ["tiny-gpt2", "tiny-llama2"])
+def test_the_page_opens_on_the_models_shipped_study(model):
+    at = open_page(PAGE, model=model)
     assert not at.exception
     assert at.header[0].value == "What holds over many prompts?"
-    assert "No study yet" in texts(at)
+    assert len(charts(at)) == PICTURES
+    assert shown(at) == [f"{model} (shipped)"]
+    assert f"{model}: made with Backward Lens, 100 CounterFact records, seed 0" in unescaped(at)
+    assert "No study yet" not in texts(at)
     assert "559 records" in texts(at)
-    assert not charts(at)
+    for block in at.code:
+        scope: dict = {}
+        if "study.zip" not in block.value:
+            exec(block.value, scope)
+            assert len(scope["table"])
+
+
+def test_a_model_without_a_shipped_study_opens_on_all(tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(BUILTIN_FOLDER / "tiny-gpt2", folder)
+    at = open_page(PAGE, model=str(folder))
+    assert not at.exception
+    assert shown(at) == [f"{name} (shipped)" for name in core.shipped_studies()]
+    assert len(charts(at)) == PICTURES
+
+
+def test_shipped_studies_are_read_once_for_all_visitors(monkeypatch):
+    open_page(PAGE)
+    monkeypatch.setattr("core.shipped_studies", lambda: pytest.fail("read again"))
+    assert len(charts(open_page(PAGE, model="tiny-llama2"))) == PICTURES
+
+
+def test_a_page_without_any_study_says_what_to_do(monkeypatch):
+    monkeypatch.setattr("core.shipped_studies", dict)
+    shipped.clear()
+    try:
+        at = open_page(PAGE)
+        assert not at.exception
+        assert "No study yet" in texts(at)
+        assert not charts(at)
+    finally:
+        shipped.clear()
+
+
+def test_each_claim_stands_in_a_line_for_each_study():
+    at = open_page(PAGE)
+    (table,) = [m.value for m in at.markdown if m.value.startswith("| Claim")]
+    head, _, *lines = table.splitlines()
+    studies = list(core.shipped_studies())
+    assert head.replace("\\", "").count("(shipped)") == len(studies) - 1
+    assert len(lines) == len(CLAIMS) + len(MEASURED)
+    assert all(line.count("|") == len(studies) + 3 for line in lines)
+    assert "✓ holds**: 7 of 7 layers" in table
+    at = studied(at)
+    (table,) = [m.value for m in at.markdown if m.value.startswith("| Claim")]
+    head, _, *lines = table.splitlines()
+    assert head.replace("\\", "").count("(shipped)") == len(studies)
+    own = [line.split(" | ")[2] for line in lines]
+    assert own.count("–") == len(MEASURED)  # what a study's tables do not tell
 
 
 @pytest.mark.parametrize("model", ["tiny-gpt2", "tiny-llama2"])
@@ -51,6 +117,8 @@ def test_a_study_runs_and_draws_the_papers_pictures(model):
     assert len(charts(at)) == PICTURES
     assert "5 records of mini" in texts(at).replace("\\", "")
     for block in at.code:
+        if "study.zip" in block.value:  # a file that the visitor would have
+            continue
         scope: dict = {}
         exec(block.value, scope)
         assert {"answered", "layer", "n"} <= set(scope["table"].columns)
@@ -111,9 +179,21 @@ def test_a_link_finds_a_study_again():
     other = open_page(PAGE, study=job.token)
     assert not other.exception
     assert len(charts(other)) == PICTURES
-    stranger = open_page(PAGE)
-    assert not charts(stranger)
-    assert "No study yet" in texts(open_page(PAGE, study="no-such-study"))
+    assert shown(other) == ["tiny-gpt2"]
+    assert shown(open_page(PAGE)) == ["tiny-gpt2 (shipped)"]
+    assert shown(open_page(PAGE, study="no-such-study")) == ["tiny-gpt2 (shipped)"]
+
+
+def test_ones_own_study_comes_first_and_is_compared_with_the_shipped_ones():
+    at = studied(open_page(PAGE))
+    assert shown(at) == ["tiny-gpt2"]
+    (pick,) = at.multiselect
+    options = ["tiny-gpt2", *(f"{name} (shipped)" for name in core.shipped_studies())]
+    assert pick.options == options
+    pick.set_value([*pick.value, "shipped:tiny-gpt2"]).run()
+    assert not at.exception
+    assert shown(at) == ["tiny-gpt2", "tiny-gpt2 (shipped)"]
+    assert "2 records of mini" in unescaped(at)
 
 
 def test_studies_stand_side_by_side():
