@@ -1,7 +1,8 @@
 """The arrows between the rooms: who may import whom, read from the imports themselves.
 
 core: errors <- model <- gradients <- editing and studies, which do not know each other.
-app: words, titles and outliers <- charts <- findings <- work <- shell <- notebook <- cells; pages <- main.
+app: words, titles and outliers <- charts <- findings <- work <- shell <- notebook <- cells;
+pages <- main.
 """
 
 import ast

@@ -50,8 +50,8 @@ def backward_finding(
         )
     strongest, apart = strongest_cell(lens)
     where = (
-        f"{apart} strongest signal is in layer {strongest['layer']} at {code_span(strongest['token'])} "
-        f"(‖δ‖ = {number(strongest['norm'])})."
+        f"{apart} strongest signal is in layer {strongest['layer']} at "
+        f"{code_span(strongest['token'])} (‖δ‖ = {number(strongest['norm'])})."
     )
     rank = int(strongest["target_rank"])
     spot = f"There {code_span(target)} is {place(rank, vocabulary)} in δ"

@@ -19,8 +19,8 @@ def neuron_finding(neurons: pd.DataFrame, matrix: str, layer: int, target: str) 
     towards = sum(target in tokens for tokens in largest["bottom_tokens"])
     away = sum(target in tokens for tokens in largest["top_tokens"])
     return (
-        f"The largest neuron of {matrix} in layer {layer} has a norm of {number(top)}, {times}. Of the "
-        f"{len(largest)} largest, {towards} hold {code_span(target)} at the bottom (the update "
+        f"The largest neuron of {matrix} in layer {layer} has a norm of {number(top)}, {times}. Of "
+        f"the {len(largest)} largest, {towards} hold {code_span(target)} at the bottom (the update "
         f"turns them **towards** it) and {away} at the top (away from it)."
     )
 
@@ -51,5 +51,6 @@ def one_neuron_finding(neuron: pd.Series, width: int) -> str:
     )
     return (
         f"Neuron {neuron['neuron']} is number {neuron['order'] + 1:,} of {width:,} by norm "
-        f"({number(neuron['norm'])}). The update turns it **towards** {bottom} and **away** from {top}."
+        f"({number(neuron['norm'])}). The update turns it **towards** {bottom} and "
+        f"**away** from {top}."
     )

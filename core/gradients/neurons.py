@@ -80,9 +80,10 @@ def gradient_neurons(
 
     Those named in `units` (group "chosen"), or else the `group_size` largest, those around the
     median and the smallest by norm, and the zero vector, whose tokens are those of softmax(beta D)
-    and mean nothing; a final norm without bias gives a vector of zeros no tokens at all. One row a neuron: group, order (0 is the largest norm), neuron, norm (L2),
-    top_tokens, bottom_tokens (lists, most extreme first). The update subtracts the neuron: it moves
-    away from its top tokens and towards its bottom ones. Raises PromptError.
+    and mean nothing; a final norm without bias gives a vector of zeros no tokens at all. One row a
+    neuron: group, order (0 is the largest norm), neuron, norm (L2), top_tokens, bottom_tokens
+    (lists, most extreme first). The update subtracts the neuron: it moves away from its top tokens
+    and towards its bottom ones. Raises PromptError.
     """
     check_top_k(top_k, trace.model)
     span = spanning_set(trace, layer, matrix)

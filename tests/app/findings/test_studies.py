@@ -11,7 +11,7 @@ from app.findings.neurons import neuron_finding, one_neuron_finding, overlap_fin
 from app.findings.signal import similarity_finding
 from app.findings.step import agreement_finding, duality_finding, imprint_finding
 from app.findings.studies import full_rank_finding, study_norm_finding, study_rank_finding
-from app.words import code_span
+from app.words import code_span, number
 from core import SEGMENTS, ImprintAndShift, Study
 from core.studies.header import Header
 from core.studies.tables import Sums
@@ -175,7 +175,7 @@ def test_a_step_without_a_signal_changes_nothing():
 def test_prediction_and_measurement_are_compared(gap, verdict):
     says = agreement_finding(step(5, 2, gap=gap))
     assert f"Prediction and measurement {verdict}" in says
-    assert f"the difference is {gap:.1e} of its size" in says
+    assert f"the difference is {number(gap, 2)} of its size" in says
 
 
 def test_a_tokens_own_part_of_the_sum_is_told():
