@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import core
 from app.cells.controls import SEGMENT_WIDTH, by_segment, choice, some_layers
-from app.cells.tooltips import describe_cells, short_number
+from app.cells.tooltips import describe_cells, exact, short_number
 from app.charts.curves import token_rank_by_layer
 from app.charts.token_table import NUMBER_WIDTH, PAGE_WIDTH, Quantity, token_table
 from app.findings.lenses import backward_finding, target_rank_finding
@@ -47,8 +45,8 @@ def norms_cell(number: int, request: Request, *, key: str = "norms") -> None:
         signal=shown["norm"].map(short_number), size=shown["input_norm"].map(short_number)
     )
     tooltips = describe_cells(table) | {
-        "‖δ‖, L2": table["norm"].map(partial(number, digits=4)),
-        "‖x‖, L2": table["input_norm"].map(partial(number, digits=4)),
+        "‖δ‖, L2": table["norm"].map(exact),
+        "‖x‖, L2": table["input_norm"].map(exact),
     }
     if segmented:
         tooltips |= {"Tokens in the segment": table["tokens"].astype(str)}

@@ -29,6 +29,11 @@ def rank_text(rank: object) -> str:
     return "–" if pd.isna(rank) else f"{rank:,}"
 
 
+def exact(value: float) -> str:
+    """A norm for a tooltip."""
+    return number(value, 4)
+
+
 def short_number(value: float) -> str:
     """A norm in at most six characters: 0.0031, 47.25, 2,983, 12.3k."""
     if pd.isna(value):

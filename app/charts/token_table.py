@@ -171,7 +171,7 @@ def ruler_places(n_tokens: int, seen: int) -> list[float]:
     """Between which tokens the layers stand again, if `seen` columns fit the page: 9.5 is between
     9 and 10. One is at the left end; the axis itself is at the right."""
     every = max(3, seen - 2)
-    places = range(n_tokens - every, every // 2, -every)
+    places = range(n_tokens - every, 1, -every)
     return [-0.5, *sorted(place - 0.5 for place in places)]
 
 
