@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from core.editing.hyperparameters import check_layers, check_number, known_settings, relative_layer
-from core.editing.rome import PAPER, GENERAL, check_search, check_token
+from core.editing.rome import GENERAL, PAPER, check_search, check_token
 from core.editing.second_moments import second_moments
 from core.editing.subject_edits import (
     Search,

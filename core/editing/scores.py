@@ -76,7 +76,11 @@ def known_records(
     model: LanguageModel, records: Sequence[Record], *, batch: int = 16
 ) -> list[Record]:
     """The records whose prompt the model answers with the true target's first token."""
-    return [record for record, right in zip(records, answered(model, records, batch)) if right]
+    return [
+        record
+        for record, right in zip(records, answered(model, records, batch), strict=False)
+        if right
+    ]
 
 
 def answered(model: LanguageModel, records: Sequence[Record], batch: int = 16):

@@ -175,13 +175,13 @@ GOOD = {
         (GOOD, [HOLDS] * 5),
         (
             GOOD
-            | dict(vjp_error=2e-3, shift_error=2e-3, shift_nearer=0.7, lens_moved=0.002)
+            | {"vjp_error": 2e-3, "shift_error": 2e-3, "shift_nearer": 0.7, "lens_moved": 0.002}
             | {"forward_shift": 0.9},
             [IN_PART] * 5,
         ),
         (
             GOOD
-            | dict(vjp_error=0.1, imprint_error=0.1, shift_nearer=0.5, lens_moved=0.0)
+            | {"vjp_error": 0.1, "imprint_error": 0.1, "shift_nearer": 0.5, "lens_moved": 0.0}
             | {"forward_shift": 0.1},
             [FAILS] * 5,
         ),
