@@ -8,7 +8,7 @@ from app.findings.checked import checked_finding
 from app.notebook import tables
 from app.shell.state import Request
 
-LARGE = 50_000_000  # numbers in all MLP matrices: above, the extra pass waits for a click
+LARGE = 200_000_000  # numbers in all MLP matrices: above, the extra pass waits for a click
 ASKED = "checked_against_autograd"  # in the session: what was asked to be checked
 
 

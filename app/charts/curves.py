@@ -1,4 +1,4 @@
-"""Line charts over layers and prompt lengths."""
+"""Line charts over layers."""
 
 from __future__ import annotations
 
@@ -8,79 +8,12 @@ import altair as alt
 import pandas as pd
 
 from app.charts.palette import ACCENT, INK, LINES, QUIET
+from app.charts.rank_length import RANK_TITLE
 from app.charts.style import finished
 from app.titles import MATRIX_TITLES
 from app.words import shortened, visible
 
-RANK_TITLE = "Rank of the gradient"
-CROWD = 10  # of more lines than this, only the last prompt token's stands out
-
-
-def rank_by_length(
-    curve: pd.DataFrame, layers: list[int], full_rank: int | None = None, *, dark: bool
-) -> alt.FacetChart:
-    """Gradient rank against prompt length, a line a layer, a panel a matrix, with the diagonal.
-
-    curve: prompt_length, layer, matrix, rank. The diagonal is the most that is possible: it ends
-    at `full_rank`, the matrices' narrower side. Lines that lie on each other are drawn ever
-    thinner, so that each can be seen.
-    """
-    data = curve[curve["layer"].isin(layers)]
-    last_layer = curve["layer"].max()
-    names = {layer: f"{layer} (last)" if layer == last_layer else str(layer) for layer in layers}
-    data = data.assign(Matrix=data["matrix"].map(MATRIX_TITLES), Layer=data["layer"].map(names))
-    data["most"] = data["prompt_length"].clip(upper=full_rank)
-    below = [LINES[dark][i % len(LINES[dark])] for i in range(len(layers))]
-    colours = [ACCENT[dark] if i == last_layer else c for i, c in zip(layers, below, strict=True)]
-    thickest = min(12, 2 + 2 * len(layers))
-    widths = [2 + (thickest - 2) * (1 - i / len(layers)) for i in range(len(layers))]
-    domain = list(names.values())
-    n = int(curve["prompt_length"].max())
-    x = alt.X("prompt_length:Q", title="Prompt length (tokens)", axis=whole_numbers(1, n))
-    y = rank_axis(n)
-    lines = (
-        alt.Chart()
-        .mark_line(strokeCap="round")
-        .encode(
-            x=x.scale(domain=[1, max(n, 2)], nice=False),
-            y=y,
-            color=alt.Color(
-                "Layer:N",
-                scale=alt.Scale(domain=domain, range=colours),
-                sort=domain,
-                legend=alt.Legend(orient="top", symbolStrokeWidth=5),
-            ),
-            strokeWidth=alt.StrokeWidth(
-                "Layer:N", scale=alt.Scale(domain=domain, range=widths), legend=None
-            ),
-        )
-    )
-    dots = (
-        alt.Chart()
-        .mark_point(size=max(14, 60 - n), filled=True, color=INK[dark], opacity=1)
-        .encode(
-            x=x,
-            y=y,
-            tooltip=[
-                alt.Tooltip("Matrix:N"),
-                alt.Tooltip("Layer:N"),
-                alt.Tooltip("prompt_length:Q", title="Prompt length (tokens)"),
-                alt.Tooltip("rank:Q", title="Rank"),
-            ],
-        )
-    )
-    diagonal = (
-        alt.Chart()
-        .mark_line(strokeDash=[5, 4], color=INK[dark], strokeWidth=1.5)
-        .encode(x=x, y=alt.Y("most:Q", title=RANK_TITLE))
-    )
-    panels = data["Matrix"].nunique()
-    chart = (
-        alt.layer(lines, diagonal, dots, data=data)
-        .properties(width=700 // panels, height=260)
-        .facet(column=alt.Column("Matrix:N", title=None, sort=list(MATRIX_TITLES.values())))
-    )
-    return finished(chart, dark)
+CROWD = 6  # of more lines than this, only the last prompt token's stands out
 
 
 def rank_axis(n: int) -> alt.Y:

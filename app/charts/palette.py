@@ -41,9 +41,10 @@ ACCENT = {False: "#b8400e", True: "#ff9457"}
 PAPER = {False: "#ffffff", True: "#14161a"}  # the page behind a chart
 INK = {False: "#1d1b18", True: "#ececea"}
 QUIET = {False: "#6c6861", True: "#8f939a"}
-LINES = {  # Okabe and Ito's colours, lightened or darkened to stand out from the page
-    False: ("#0072b2", "#007a59", "#b0457f", "#00798a", "#806300", "#6a51a3", "#5b5b5b"),
-    True: ("#4aa8e0", "#2fc79b", "#e39cc2", "#5fd3e6", "#d9b648", "#a995dd", "#b5b5b5"),
+# Five besides the accent, as far apart in OKLab as a search found, to colour-blind eyes too.
+LINES = {
+    False: ("#086bfe", "#66096e", "#137c90", "#830508", "#0606c9"),
+    True: ("#047ff7", "#16c9b6", "#c96523", "#1090a1", "#3db0fd"),
 }
 
 

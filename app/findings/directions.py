@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
+from app.titles import MATRIX_TITLES
 from app.words import count, named_layers
 
 
-def rank_curve_finding(curve: pd.DataFrame) -> str:
-    """How many (prefix, layer, matrix) cases lie on the diagonal; the last layer apart."""
+def rank_curve_finding(curve: pd.DataFrame, full_size: int | None = None) -> str:
+    """In how many layers every length lies on the diagonal, and where the rank falls furthest below
+    it; the last layer apart. The diagonal ends at `full_size`, the matrices' narrower side."""
     last = curve["layer"].max()
     final = curve.loc[curve["layer"] == last, "rank"]
     always = (final == 1).all()
@@ -16,17 +18,25 @@ def rank_curve_finding(curve: pd.DataFrame) -> str:
     body = curve[curve["layer"] < last]
     if body.empty:
         return f"This model has one layer; in it, the last one, the rank {end}."
-    on_diagonal = (body["rank"] == body["prompt_length"]).sum()
-    why = ""
-    if on_diagonal < len(body):
-        why = (
-            " Where it is less, a token brings nothing new, or its signal is too weak to be told "
-            "from the rounding of a 32-bit gradient."
+    short = body["prompt_length"].clip(upper=full_size) - body["rank"]
+    by_layer = short.groupby(body["layer"]).max()
+    layers, whole = len(by_layer), int((by_layer == 0).sum())
+    most = "the number of prompt tokens"
+    if full_size is not None and full_size < curve["prompt_length"].max():
+        most += f" (or {full_size:,}, all that the matrix has room for)"
+    if whole == layers:
+        every = "every layer" if layers > 1 else "the layer"
+        return f"In {every} below the last the rank equals {most}, at each length. In the last " + (
+            f"layer it {end}."
         )
+    worst = body.loc[short.idxmax()]
+    possible = int(worst["rank"] + short.max())
     return (
-        f"Below the last layer the rank equals the number of prompt tokens in {on_diagonal} of "
-        f"{len(body)} cases ({on_diagonal / len(body):.0%}); it is never more.{why} In the "
-        f"last layer it {end}."
+        f"In {whole} of {count(layers, 'layer')} below the last the rank equals {most}, at each "
+        f"length. It falls furthest below in layer {worst['layer']}: {worst['rank']} instead of "
+        f"{possible} in {MATRIX_TITLES[worst['matrix']]}, at "
+        f"{count(worst['prompt_length'], 'token')}. There a token brings nothing new, or its signal is too weak to be told from the "
+        f"rounding of a 32-bit gradient. In the last layer it {end}."
     )
 
 

@@ -9,6 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from app.shell.navigation import PAGES
 from tests.browser.conftest import THEMES, opened
+from tests.conftest import random_model
 from tests.pages import test_pages as pages
 
 WAIT = 30_000
@@ -243,3 +244,43 @@ def test_two_visitors_see_their_own_prompts(page, windows, server):
     assert "·IBM" in chart_text(second)
     assert "·Dorsey" not in chart_text(first)
     second.close()
+
+
+@pytest.fixture(scope="module")
+def deep_llama(tmp_path_factory) -> str:
+    """A folder with a random network of 30 layers and three MLP matrices."""
+    folder = tmp_path_factory.mktemp("deep")
+    model = random_model("llama", layers=30)
+    model.network.save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def test_three_panels_of_ranks_fit_a_laptop_and_grow_to_the_screen(page, server, deep_llama):
+    page.set_viewport_size({"width": 1366, "height": 768})
+    visit(page, server, "gradient_rank", model=deep_llama)
+    chart = page.locator(CHART).first
+    widths = chart.evaluate("e => [e.scrollWidth, e.clientWidth]")
+    assert widths[0] <= widths[1] + 1, "nothing to scroll"
+    frame = chart.bounding_box()
+    assert frame["y"] + frame["height"] < 768
+    texts = chart.locator("svg text").all()
+    assert len(texts) > 10
+    for text in texts:
+        inner = text.bounding_box()
+        assert inner is None or inner["x"] >= frame["x"] - 1, text.text_content()
+        assert inner is None or inner["x"] + inner["width"] <= frame["x"] + frame["width"] + 1
+    button = page.get_by_role("button", name=re.compile("^Fullscreen")).first
+    button.focus()
+    expect(page.get_by_test_id("stElementToolbar").first).to_have_css("opacity", "1")
+    small = chart.locator("svg").first.bounding_box()["width"]
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name=re.compile("^Close fullscreen"))).to_have_count(1)
+    page.wait_for_function(
+        "w => document.querySelector('[data-testid=stVegaLiteChart] svg')"
+        ".getBoundingClientRect().width > 1.2 * w",
+        arg=small,
+        timeout=WAIT,
+    )
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name=re.compile("^Close fullscreen"))).to_have_count(0)

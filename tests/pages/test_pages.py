@@ -146,8 +146,13 @@ def test_controls_change_their_picture():
         at.segmented_control(key="module").set_value(module).run()
         assert not at.exception
     at = open_page("gradient_rank")
-    at.multiselect[0].set_value([]).run()
-    assert "No layer is chosen" in texts(at)
+    assert len(charts(at)[0]["hconcat"]) == 2
+    at.segmented_control(key="rank_matrix").set_value("ff2").run()
+    assert len(charts(at)[0]["hconcat"]) == 1
+    whole = json.dumps(charts(at)[0])
+    at.multiselect[0].set_value([2, 5]).run()
+    assert json.dumps(charts(at)[0]) != whole
+    assert not at.exception
 
 
 def test_controls_of_the_step_change_its_picture():

@@ -5,7 +5,7 @@ import math
 import re
 import tomllib
 from functools import cache
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import altair as alt
@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.charts.curves import rank_by_layer, rank_by_length, token_rank_by_layer, well_apart
+from app.charts.curves import rank_by_layer, token_rank_by_layer, well_apart
 from app.charts.palette import ACCENT, INK, LINES, PAPER, QUIET, RAMPS, Ramp, luminance, ramp, rgb
+from app.charts.rank_length import rank_by_length
 from app.charts.token_table import CHARACTER_WIDTH, Quantity, domain_of_three, share, token_table
 
 VOCABULARY = 4096
@@ -130,7 +131,7 @@ def spec_of(build, size, dark):
 def units(spec, data=None):
     """Every single-mark chart in a specification, with the data it draws."""
     data = spec.get("data", data)
-    parts = spec.get("layer") or ([spec["spec"]] if "spec" in spec else [])
+    parts = spec.get("layer") or spec.get("hconcat") or ([spec["spec"]] if "spec" in spec else [])
     if not parts:
         yield spec, data
     for part in parts:
@@ -423,40 +424,112 @@ def test_shares_by_hand():
 # Curves
 
 
-@pytest.mark.parametrize("chosen", [[0, 3, 5], [2], [0, 1, 2, 3, 4, 5]])
+def lower(table, layer, *short):
+    """The curve of one layer, `short` below the diagonal at its last lengths."""
+    table = table.copy()
+    n = table["prompt_length"].max()
+    for i, less in enumerate(reversed(short)):
+        table.loc[(table["layer"] == layer) & (table["prompt_length"] == n - i), "rank"] -= less
+    return table
+
+
+def texts_of(chart):
+    return [row["text"] for _, rows in marks(chart, "text") for row in rows]
+
+
+def lines_of(chart):
+    """The lines of a chart: colour, width and layers; the diagonal has none."""
+    spec = chart.to_dict()
+    found = []
+    for unit, data in units(spec):
+        if unit["mark"]["type"] == "line":
+            row = spec["datasets"][data["name"]][0]
+            found.append((unit["mark"]["color"], unit["mark"]["strokeWidth"], row.get("layers")))
+    return found
+
+
 @both_themes
-def test_rank_by_length_draws_the_chosen_layers(chosen, dark):
-    encoding, rows = marks(rank_by_length(curve(), chosen, dark=dark), "line")[0]
-    assert {row["layer"] for row in rows} == set(chosen)
-    assert len(rows) == 4 * 2 * len(chosen)
-    assert all(row["rank"] == (1 if row["layer"] == 5 else row["prompt_length"]) for row in rows)
-    names = ["5 (last)" if layer == 5 else str(layer) for layer in chosen]
-    scale = encoding["color"]["scale"]
-    assert scale["domain"] == names
-    assert [ACCENT[dark] == colour for colour in scale["range"]] == [c == 5 for c in chosen]
-    widths = encoding["strokeWidth"]["scale"]["range"]
-    assert widths == sorted(widths, reverse=True)
-    assert min(widths) >= 2
-    assert len(set(widths)) == len(chosen)  # lines on each other can all be seen
+def test_layers_that_coincide_are_one_line_with_their_count(dark):
+    chart = rank_by_length(curve(matrices=("ff2",)), list(range(6)), dark=dark)
+    (full, wide, layers), last, diagonal = lines_of(chart)
+    assert (full, layers) == (LINES[dark][0], "0-4")
+    assert last == (ACCENT[dark], 2.5, "5")
+    assert wide > 2.5
+    assert diagonal[0] == INK[dark]
+    assert texts_of(chart)[:2] == ["5 (last)", "5 layers: 0-4"]
+    assert texts_of(chart)[2:] == ["dashed: 1 per token,", "the most possible"]
 
 
-def test_rank_by_length_has_the_diagonal_and_room_for_it():
-    encodings = [encoding for encoding, _ in marks(length_chart(60, 48, False), "line")]
-    assert [encoding["y"]["field"] for encoding in encodings] == ["rank", "most"]
-    assert {encoding["x"]["field"] for encoding in encodings} == {"prompt_length"}
-    assert encodings[0]["x"]["scale"]["domain"] == [1, 60]
-    assert encodings[0]["y"]["scale"]["domain"][0] == 0
-    assert encodings[0]["y"]["scale"]["domain"][1] >= 60
+def test_the_lowest_layers_have_colours_and_names_and_the_others_are_counted():
+    table = curve(40, 12, ("ff2",))
+    for layer, short in ((2, 1), (3, 2), (6, 9), (7, 20), (8, 12), (9, 1)):
+        table = lower(table, layer, short)
+    chart = rank_by_length(table, list(range(12)), dark=False)
+    drawn = {layers: colour for colour, _, layers in lines_of(chart)}
+    assert drawn["0-1, 4-5 and 10"] == LINES[False][0]
+    assert drawn["2 and 9"] == drawn["3"] == QUIET[False]
+    assert [drawn[layer] for layer in ("7", "8", "6")] == list(LINES[False][1:4])
+    says = texts_of(chart)
+    assert says[:4] == ["11 (last)", "layer 7", "layer 8", "layer 6"]
+    assert "5 layers: 0-1, 4-5 and 10" in says
+    assert "3 layers up to 2 less" in says
 
 
-@pytest.mark.parametrize("matrices", [("ff1", "ff2"), ("ff1", "gate", "ff2")])
-def test_rank_by_length_has_a_panel_a_matrix(matrices):
-    spec = rank_by_length(curve(matrices=matrices), [0, 5], dark=False).to_dict()
-    titles = {"ff1": "FF1", "gate": "FF1's gate", "ff2": "FF2"}
-    (rows,) = spec["datasets"].values()
-    assert {(row["matrix"], row["Matrix"]) for row in rows} == {(m, titles[m]) for m in matrices}
-    assert spec["facet"]["column"]["sort"] == list(titles.values())
-    assert spec["spec"]["width"] * len(matrices) <= 700
+def test_labels_at_line_ends_do_not_lie_on_each_other():
+    table = lower(lower(lower(curve(40, 8, ("ff2",)), 2, 20), 3, 21), 4, 20, 21)
+    chart = rank_by_length(table, list(range(8)), dark=False)
+    ends = [r["rank"] for _, rows in marks(chart, "text") for r in rows if "rank" in r]
+    steps = [after - before for before, after in pairwise(ends)]
+    assert len(ends) == 4
+    assert min(steps) >= 40 * 15 / 210 - 1e-9
+
+
+@pytest.mark.parametrize("chosen", [[0, 3, 5], [2], [0, 1, 2, 3, 4, 5]])
+def test_rank_by_length_draws_the_chosen_layers(chosen):
+    chart = rank_by_length(curve(), chosen, dark=False)
+    drawn = [layers for _, _, layers in lines_of(chart) if layers]
+    assert ("5" in drawn) == (5 in chosen)
+    assert len(drawn) == 2 * len({layer == 5 for layer in chosen})
+    rows = marks(chart, "point")[0][1]
+    assert {row["rank"] for row in rows if row["prompt_length"] == 4} == {
+        1 if layer == 5 else 4 for layer in chosen
+    }
+
+
+def test_a_dot_names_token_layers_rank_and_the_most_possible():
+    tokens = ("<s>", " a", " b", " c")
+    table = lower(curve(4, 6, ("ff2",)), 1, 2)
+    chart = rank_by_length(table, list(range(6)), 3, tokens, dark=False)
+    ((encoding, rows),) = marks(chart, "point")
+    titles = [tip.get("title", tip["field"]) for tip in encoding["tooltip"]]
+    assert titles == ["Prompt up to token", "Layers", "Rank", "Largest possible"]
+    at_end = {row["rank"]: row for row in rows if row["prompt_length"] == 4}
+    assert set(at_end) == {1, 2, 4}
+    assert at_end[4]["Layers"] == "0 and 2-4 (4 layers)"
+    assert at_end[2]["Layers"] == "1 (1 layer)"
+    assert (at_end[2]["Token"], at_end[2]["most"]) == ("4. ·c", 3)
+
+
+@pytest.mark.parametrize("n", [1, 5, 40, 60])
+@pytest.mark.parametrize("matrices", [("ff2",), ("ff1", "ff2"), ("ff1", "gate", "ff2")])
+def test_rank_by_length_fits_a_laptop_and_can_be_read(n, matrices):
+    spec = rank_by_length(
+        curve(n, 48, matrices), list(range(48)), None, words(n), dark=False
+    ).to_dict()
+    panels = spec["hconcat"]
+    assert [panel["title"] for panel in panels] == [
+        {"ff1": "FF1", "gate": "FF1's gate", "ff2": "FF2"}[m] for m in matrices
+    ]
+    width = panels[0]["width"]
+    assert width >= 160
+    assert len(panels) * width + (len(panels) - 1) * spec["spacing"] + 60 + 70 <= 860
+    axis = panels[0]["layer"][0]["encoding"]["x"]["axis"]
+    assert axis["values"][-1] == n
+    assert n > 5 or axis["values"] == list(range(1, n + 1))
+    assert all((b - a) * width / max(1, n - 1) >= 14 for a, b in pairwise(axis["values"]))
+    texts = json.loads(axis["labelExpr"].removesuffix("[datum.value - 1]"))
+    assert len(texts) == n
+    assert texts[0] == "1 ·the"
 
 
 @pytest.mark.parametrize("matrices", [("ff1", "ff2"), ("ff1", "gate", "ff2"), ("ff2",)])
@@ -477,8 +550,9 @@ def test_a_matrix_narrower_than_the_prompt_sets_the_limit():
     chart = rank_by_layer(ranks[ranks["prompt_length"] == 60], 32, dark=False)
     assert [row["rank"] for row in marks(chart, "rule")[0][1]] == [32]
     assert marks(chart, "text")[0][1][0]["text"].startswith("32 rows or columns")
-    rows = marks(rank_by_length(ranks, [0], 32, dark=False), "line")[1][1]
-    assert max(row["most"] for row in rows) == 32
+    chart = rank_by_length(ranks, [0], 32, dark=False)
+    assert max(row["rank"] for row in marks(chart, "line")[1][1]) == 32  # the diagonal
+    assert max(row["most"] for row in marks(chart, "point")[0][1]) == 32
 
 
 def test_every_line_stands_apart_from_the_diagonal():
@@ -521,7 +595,7 @@ def test_each_prompt_token_has_a_line_and_only_the_last_ones_is_the_accent(size,
     assert {row["Token"] for row in rows} == set(expected)
     assert scale["range"][-1] == ACCENT[dark]
     assert ACCENT[dark] not in scale["range"][:-1]
-    if n_tokens > 10:
+    if n_tokens > 6:
         assert set(scale["range"][:-1]) == {QUIET[dark]}
 
 
@@ -609,6 +683,58 @@ def test_lines_have_contrast_on_the_page(dark, colour):
     assert contrast(colour, PAGE[dark]) >= LINE_CONTRAST
 
 
+# What a colour is to an eye without its L or M cones (Machado and others, 2009), linear RGB.
+EYES = {
+    "usual": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "deuteranopia": (
+        (0.367322, 0.860646, -0.227968),
+        (0.280085, 0.672501, 0.047413),
+        (-0.011820, 0.042940, 0.968881),
+    ),
+    "protanopia": (
+        (0.152286, 1.052583, -0.204868),
+        (0.114503, 0.786281, 0.099216),
+        (-0.003882, -0.048116, 1.051998),
+    ),
+}
+APART = 0.1  # in OKLab, where black and white are 1 apart
+
+
+def product(matrix, vector):
+    return [sum(a * b for a, b in zip(row, vector, strict=True)) for row in matrix]
+
+
+def oklab(colour, eye="usual"):
+    """Ottosson's OKLab coordinates of a colour as an eye sees it."""
+    parts = [c / 255 for c in rgb(colour)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    linear = [min(max(part, 0), 1) for part in product(EYES[eye], linear)]
+    to_cones = (
+        (0.4122214708, 0.5363325363, 0.0514459929),
+        (0.2119034982, 0.6806995451, 0.1073969566),
+        (0.0883024619, 0.2817188376, 0.6299787005),
+    )
+    to_lab = (
+        (0.2104542553, 0.7936177850, -0.0040720468),
+        (1.9779984951, -2.4285922050, 0.4505937099),
+        (0.0259040371, 0.7827717662, -0.8086757660),
+    )
+    return product(to_lab, [part ** (1 / 3) for part in product(to_cones, linear)])
+
+
+def test_oklab_by_its_known_points():
+    assert oklab("#ffffff") == pytest.approx([1, 0, 0], abs=1e-3)
+    assert oklab("#ff0000") == pytest.approx([0.628, 0.225, 0.126], abs=1e-3)
+    red, green = (oklab(colour, "deuteranopia") for colour in ("#c00000", "#607000"))
+    assert math.dist(red, green) < math.dist(oklab("#c00000"), oklab("#607000")) / 2
+
+
+@pytest.mark.parametrize("eye", EYES)
 @both_themes
-def test_line_colours_differ(dark):
-    assert len({*LINES[dark], ACCENT[dark]}) == len(LINES[dark]) + 1
+def test_lines_are_told_apart_at_a_glance(dark, eye):
+    colours = [ACCENT[dark], *LINES[dark]]
+    distances = {
+        (one, other): math.dist(oklab(one, eye), oklab(other, eye))
+        for one, other in combinations(colours, 2)
+    }
+    assert {pair: round(d, 3) for pair, d in distances.items() if d < APART} == {}
