@@ -42,9 +42,10 @@ PAPER = {False: "#ffffff", True: "#14161a"}  # the page behind a chart
 INK = {False: "#1d1b18", True: "#ececea"}
 QUIET = {False: "#6c6861", True: "#8f939a"}
 # Five besides the accent, as far apart in OKLab as a search found, to colour-blind eyes too.
+# Five besides the accent, as far apart in OKLab as a search found, to colour-blind eyes too.
 LINES = {
-    False: ("#086bfe", "#66096e", "#137c90", "#830508", "#0606c9"),
-    True: ("#047ff7", "#16c9b6", "#c96523", "#1090a1", "#3db0fd"),
+    False: ("#052095", "#985bbc", "#0f796a", "#7f0052", "#5609fb"),
+    True: ("#268eb0", "#fc0671", "#c09cfb", "#d60afe", "#02d4af"),
 }
 
 

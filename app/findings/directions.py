@@ -35,7 +35,8 @@ def rank_curve_finding(curve: pd.DataFrame, full_size: int | None = None) -> str
         f"In {whole} of {count(layers, 'layer')} below the last the rank equals {most}, at each "
         f"length. It falls furthest below in layer {worst['layer']}: {worst['rank']} instead of "
         f"{possible} in {MATRIX_TITLES[worst['matrix']]}, at "
-        f"{count(worst['prompt_length'], 'token')}. There a token brings nothing new, or its signal is too weak to be told from the "
+        f"{count(worst['prompt_length'], 'token')}. There a token brings nothing new, or its "
+        "signal is too weak to be told from the "
         f"rounding of a 32-bit gradient. In the last layer it {end}."
     )
 

@@ -268,7 +268,7 @@ def test_three_panels_of_ranks_fit_a_laptop_and_grow_to_the_screen(page, server,
     assert len(texts) > 10
     for text in texts:
         inner = text.bounding_box()
-        assert inner is None or inner["x"] >= frame["x"] - 1, text.text_content()
+        assert inner is None or inner["x"] >= frame["x"] - 4, text.text_content()
         assert inner is None or inner["x"] + inner["width"] <= frame["x"] + frame["width"] + 1
     button = page.get_by_role("button", name=re.compile("^Fullscreen")).first
     button.focus()

@@ -260,7 +260,7 @@ def test_all_ranks_on_the_diagonal():
 def test_ranks_below_the_diagonal_are_counted_and_explained():
     says = rank_curve_finding(curve(3, 4, {(3, 0): 2, (2, 1): 1}))
     assert says.startswith("In 1 of 3 layers below the last")
-    assert "below in layer 0: 2 instead of 3 in FF1, at 3 tokens" in says
+    assert "below in layer 1: 1 instead of 2 in FF1, at 2 tokens" in says
     assert "too weak to be told from the rounding" in says
     deeper = rank_curve_finding(curve(4, 4, {(3, 0): 2, (4, 2): 1}))
     assert "in layer 2: 1 instead of 4" in deeper
