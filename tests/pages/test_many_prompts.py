@@ -280,7 +280,8 @@ def test_a_study_of_records_that_fit_no_model_says_why():
     said = at.error[0].value.replace("\\", "")
     assert "None of the 1 records that were read fits this model" in said
     assert "Shorten it" in said
-    assert not charts(at)
+    assert not at.session_state[STUDIES]
+    assert shown(at) == ["tiny-gpt2 (shipped)"]
 
 
 def test_a_study_that_fails_gets_a_sentence(monkeypatch):
