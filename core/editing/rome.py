@@ -115,7 +115,8 @@ def rome(
     Steps are reported for the second moments first (tokens), where they are missing, then for the
     search of the value. Key and value are read on the edited model, second moments on the bare one.
     With `adapt` the change is tried out, and where the bare prompt does not say the target the
-    search goes on in place, then at the prompt's last token; what was used is among the hyperparameters.
+    search goes on in place, then at the prompt's last token; what was used is among the
+    hyperparameters.
     """
     (fact,) = facts
     check_layers(model, [layer])

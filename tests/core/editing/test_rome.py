@@ -81,7 +81,9 @@ def chance(model, edits):
 
 def test_the_change_is_the_one_that_disturbs_other_keys_least(model):
     """Among all changes with the same k W, u ~ C^-1 k has the smallest E |k' W|^2."""
-    found = edit(model, PROMPT, TARGET, method="rome", subject=SUBJECT, layer=LAYER, steps=4)
+    found = edit(
+        model, PROMPT, TARGET, method="rome", subject=SUBJECT, layer=LAYER, steps=4, adapt=False
+    )
     moment = second_moments(model, [LAYER])[LAYER]
     key, _ = key_and_value(model, [])
     u = found.changes[0].u[:, 0].double()
