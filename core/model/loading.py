@@ -18,7 +18,15 @@ from transformers import (
 
 from core.errors import BackwardLensError, ModelError
 from core.model.architectures import architecture_of
-from core.model.catalog import download_model, local_folder, looks_like_folder
+from core.model.catalog import (
+    download_model,
+    existing_file,
+    existing_folder,
+    local_folder,
+    looks_like_folder,
+)
+from core.model.gguf import GgufFile, read_source, unpacked_folder
+from core.model.gguf import read_network as read_gguf_network
 from core.model.language_model import LanguageModel
 from core.model.precision import WIDTHS, Choice, choose
 from core.model.weights import check_complete, read_compact, sizes_of
@@ -32,26 +40,32 @@ def load_model(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
 ) -> LanguageModel:
-    """Load a built-in model, a model of the Hugging Face hub, or a local folder.
+    """Load a built-in model, a model of the Hugging Face hub, a local folder, or a GGUF file.
 
-    Names: "tiny-gpt2", "tiny-llama2" (built in), "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl",
-    "meta-llama/Llama-2-7b-hf", any other GPT-2- or Llama-architecture name on the hub, or a path.
-    A hub model that is not on this machine is downloaded first. Only safetensors are read, and no
-    code of the model's is run.
+    Names: "tiny-gpt2", "tiny-llama2" (built in), "smollm2-135m" (package index), "gpt2",
+    "gpt2-medium", "gpt2-large", "gpt2-xl", "meta-llama/Llama-2-7b-hf", any other GPT-2- or
+    Llama-architecture name on the hub, or a path.
+    A model that is not on this machine is downloaded first. Only safetensors and GGUF are read,
+    and no code of the model's is run.
 
     `device` defaults to CUDA, then MPS, then the CPU; a model too large for one GPU is spread over
     all of them. `dtype` defaults to the most exact precision that fits into what is free there:
     float32, bfloat16 or "int8" (8-bit matrices with a scale a row); the model's `precision` says
     which and why. Raises ModelError, before anything is allocated, where none fits.
     """
-    folder = find_folder(name_or_path)
+    file = existing_file(name_or_path.strip())
+    if file is not None and looks_like_folder(name_or_path.strip()):
+        kept = kept_folder(file)
+        if kept is None:
+            return load_gguf(file, name_or_path, device, dtype)
+        name, folder = name_or_path, kept
+    else:
+        name, folder = name_or_path, find_folder(name_or_path)
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         architecture = architecture_of(config.get("model_type", "unknown"))
         sizes = sizes_of(folder, architecture)
-        choice = choose(
-            name_or_path, sizes, choose_dtype(dtype), choose_places(device), free_memory
-        )
+        choice = choose(name, sizes, choose_dtype(dtype), choose_places(device), free_memory)
         network = read_network(folder, choice)
         tokenizer = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=False, local_files_only=True
@@ -65,7 +79,41 @@ def load_model(
             f"({type(error).__name__}). Download it again."
         ) from error
     check_tokenizer(folder, tokenizer, network.config.vocab_size)
-    return LanguageModel(network, tokenizer, name_or_path, folder, choice.precision)
+    model = LanguageModel(network, tokenizer, name, folder, choice.precision)
+    model.source = read_source(folder)
+    return model
+
+
+def kept_folder(file: Path) -> Path | None:
+    """The folder into which this GGUF file was unpacked (`unpack_gguf`), or None."""
+    try:
+        return existing_folder(str(unpacked_folder(file)))
+    except OSError:
+        return None
+
+
+def load_gguf(
+    file: Path, name: str, device: str | torch.device | None, dtype: str | torch.dtype | None
+) -> LanguageModel:
+    """A model from a GGUF file; its `source` says how many bits the file has."""
+    gguf = GgufFile(file)
+    places = tuple(place for place in choose_places(device) if place != "auto") or ("cpu",)
+    choice = choose(name, gguf.sizes, choose_dtype(dtype), places, free_memory)
+    try:
+        config, tokenizer = gguf.config_and_tokenizer()
+        check_tokenizer(file, tokenizer, config.vocab_size)
+        network = read_gguf_network(gguf, config, choice)
+    except BackwardLensError:
+        raise
+    except Exception as error:  # a tokenizer that cannot be built, for one
+        log.info("loading %s failed", file, exc_info=True)
+        raise ModelError(
+            f"The GGUF file {file.name!r} cannot be read: it is damaged, or its tokenizer is of "
+            f"a kind that is not read here ({type(error).__name__}). Choose another file."
+        ) from error
+    model = LanguageModel(network, tokenizer, name, None, choice.precision)
+    model.source = gguf.source
+    return model
 
 
 def read_network(folder: Path, choice: Choice) -> PreTrainedModel:
@@ -97,7 +145,8 @@ def find_folder(name_or_path: str) -> Path:
         raise ModelError("No model is named. Type a name such as gpt2, or a folder.")
     folder = local_folder(name)
     if folder is None and looks_like_folder(name):
-        raise ModelError(f"There is no folder {name!r} on this machine. Check the path.")
+        what = "file" if name.lower().endswith(".gguf") else "folder"
+        raise ModelError(f"There is no {what} {name!r} on this machine. Check the path.")
     folder = folder or download_model(name)
     if not (folder / "config.json").is_file():
         raise ModelError(
