@@ -30,6 +30,12 @@ def calibrated_settings(model: LanguageModel, method: str) -> dict[str, object]:
     return {} if kept is None else settings_in(kept, model)
 
 
+def fixed_settings(model: LanguageModel, method: str) -> dict[str, object]:
+    """One layer and strength for all prompts of the model, as the paper uses it; empty if none."""
+    kept = read_kept(model, method) or {}
+    return settings_in({"settings": kept.get("fixed")}, model) or {}
+
+
 def read_kept(model: LanguageModel, method: str) -> dict | None:
     """The content of the user's own file, else of the shipped one; None if there is neither."""
     for folder in (cache_folder(), SHIPPED):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from core.editing.calibrated import read_kept, settings_in, write_kept
+from core.editing.calibrated import fixed_settings, read_kept, settings_in, write_kept
 from core.editing.forward_shift import read_prompt
 from core.editing.hyperparameters import AUTO, check_whole, relative_layer
 from core.editing.methods import edit, method_of
@@ -36,13 +36,15 @@ class Calibration:
 
     table: one row a setting; columns layer, strength (a number or "auto"), efficacy, paraphrase,
     neighbourhood (0 to 1), harmonic_mean, records. `settings` is what `defaults(model)` now uses;
-    empty if no setting reached EFFICACY.
+    empty if no setting reached EFFICACY. `fixed` is the best with one strength for all prompts, as
+    the paper uses it: `edit(..., eta="fixed")`.
     """
 
     method: str
     asked: int  # records whose prompt was put to the model
     known: int  # of these, answered as the record says
     settings: dict[str, object]
+    fixed: dict[str, object]
     table: pd.DataFrame
 
 
@@ -79,8 +81,8 @@ def calibrate(
             rows.append((*trials[j], *scored(model, record, made).values()))
             report(i * len(trials) + j + 1, len(drawn) * len(trials))
     table = summary(rows)
-    settings = chosen(method, table)
-    calibration = Calibration(method, asked, len(drawn), settings, table)
+    settings, fixed = chosen(method, table), chosen(method, table, fixed=True)
+    calibration = Calibration(method, asked, len(drawn), settings, fixed, table)
     write_kept(model, method, content_of(calibration, model))
     return calibration
 
@@ -164,20 +166,17 @@ def summary(rows: Sequence[tuple]) -> pd.DataFrame:
     return means
 
 
-def chosen(method: str, table: pd.DataFrame) -> dict[str, object]:
-    """The best setting of those that reach EFFICACY; {} if none does.
-
-    A forward shift has one eta for the model, as the paper uses it, where any reaches EFFICACY.
-    """
+def chosen(method: str, table: pd.DataFrame, *, fixed: bool = False) -> dict[str, object]:
+    """The best setting of those that reach EFFICACY, {} if none does; with `fixed`, of those with
+    one strength for all prompts."""
     good = table[table["efficacy"] >= EFFICACY]
-    if method == "forward-shift" and (good["strength"] != AUTO).any():
-        good = good[good["strength"] != AUTO]
+    good = good[good["strength"] != AUTO] if fixed else good
     if good.empty:
         return {}
     best = good.loc[good["harmonic_mean"].idxmax()]
-    place = {"layers": (int(best["layer"]),)} if method in ("memit", "sgd") else {}
-    place = place or {"layer": int(best["layer"])}
-    return place | ({"eta": best["strength"]} if method == "forward-shift" else {})
+    settings = given(method, int(best["layer"]), best["strength"])
+    strength = settings.get("eta", AUTO)
+    return settings | ({} if strength == AUTO else {"eta": float(strength)})
 
 
 def content_of(calibration: Calibration, model: LanguageModel) -> dict[str, object]:
@@ -191,6 +190,7 @@ def content_of(calibration: Calibration, model: LanguageModel) -> dict[str, obje
         "asked": calibration.asked,
         "known": calibration.known,
         "settings": settings,
+        "fixed": calibration.fixed,
         "rows": rows.where(rows.notna(), None).to_numpy().tolist(),
     }
 
@@ -207,4 +207,5 @@ def known_calibration(model: LanguageModel, method: str) -> Calibration | None:
         asked, known = int(content["asked"]), int(content["known"])
     except (KeyError, TypeError, ValueError):
         return None
-    return Calibration(method, asked, known, settings_in(content, model) or {}, table)
+    settings = settings_in(content, model) or {}
+    return Calibration(method, asked, known, settings, fixed_settings(model, method), table)

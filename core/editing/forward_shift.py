@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from core.editing.calibrated import calibrated_settings
+from core.editing.calibrated import calibrated_settings, fixed_settings
 from core.editing.hyperparameters import (
     AUTO,
     FIXED,
@@ -32,7 +32,9 @@ from core.model.language_model import LanguageModel
 
 BlockCall = tuple[tuple, dict]  # what a block gets besides the residual stream
 NAME = "forward-shift"
-FIXED_SHARE = 0.5  # of the residual stream's norm: see data/calibration/REPORT.md
+FIXED_SHARE = (
+    1.0  # of the residual stream's norm: paraphrases begin to follow here (data/calibration/)
+)
 DIRECTION_STEPS = 100
 DIRECTION_RATE = 0.1  # of the direction's length, a step
 DIRECTION_SIZE = 1e3  # the norm's epsilon does not count then
@@ -95,6 +97,8 @@ def forward_shift(
     if eta not in (AUTO, FIXED):
         check_number("eta", eta, -1e6, 1e6)
     reading = read_prompt(model, fact, edits)
+    if eta == FIXED and elsewhere:
+        layer = fixed_settings(model, NAME).get("layer", layer)
     if eta == FIXED:
         eta = fixed_eta(model, reading, layer)
     on_step(1, 1)
@@ -133,9 +137,9 @@ def read_prompt(model: LanguageModel, fact: Fact, edits: Sequence[Edit]) -> Read
 
 def fixed_eta(model: LanguageModel, reading: Reading, layer: int) -> float:
     """The eta of the model's calibration, if it was of this layer; else one from norms."""
-    known = calibrated_settings(model, NAME)
-    if known.get("layer") == layer and isinstance(known.get("eta"), float):
-        return known["eta"]
+    known = fixed_settings(model, NAME)
+    if known.get("layer") == layer and isinstance(known.get("eta"), int | float):
+        return float(known["eta"])
     residual = reading.residuals[layer][0, -1].float().norm()
     return FIXED_SHARE * float(residual / reading.shift(layer)[-1].norm().clamp_min(1e-30))
 
