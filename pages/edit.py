@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from app.cells.calibration import tuning
 from app.cells.edit_answers import answers_cell
 from app.cells.edit_form import form
 from app.cells.edit_landing import landing_cell
@@ -35,3 +36,4 @@ if request.entries:
     landing_cell(request)
     side_effects_cell(request, old_answer)
 comparison_cell(6 if request.entries else 2, request)
+tuning(request)

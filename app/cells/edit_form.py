@@ -17,6 +17,13 @@ from app.work.sessions import begin
 from core.editing.comparison import Preflight
 
 METHOD_TITLES = {name: method.title for name, method in core.METHODS.items()}
+STRENGTHS = {"auto": "Just enough", "fixed": "As the paper does it"}
+STRENGTH_HELP = (
+    "Just enough: the smallest strength that makes the model say the target for this prompt. As "
+    "the paper does it: one layer and one strength for all prompts of this model; mostly stronger, "
+    "so that the target also follows in other words (it generalises more), but other prompts change "
+    "with it more often (it disturbs more)."
+)
 RATES = {"forward-shift": "eta", "sgd": "lr", "adam": "lr"}
 
 
@@ -28,7 +35,10 @@ def form(request: Request) -> None:
     row = st.columns([2, 3, 3], vertical_alignment="bottom", gap="medium")
     automatic = row[0].toggle("Let the app choose", True, key="edit_auto")
     defaults = chosen.defaults(request.model)
-    settings = {} if automatic else own_settings(row[1:], request, method, defaults)
+    if not automatic:
+        settings = own_settings(row[1:], request, method, defaults)
+    else:
+        settings = how_strong(row[1]) if method == "forward-shift" else {}
     if chosen.needs_subject and request.subject is None:
         st.warning(f"{chosen.title} needs the subject of the prompt: write it on the left.")
         return
@@ -41,6 +51,12 @@ def form(request: Request) -> None:
         on_click=start_edit,
         args=(request, method, settings),
     )
+
+
+def how_strong(place: DeltaGenerator) -> dict[str, object]:
+    """The forward shift as the paper uses it, or no stronger than needed."""
+    kind = choice(place, "How strong", STRENGTHS, "edit_how_strong", help=STRENGTH_HELP)
+    return {"eta": kind}
 
 
 def own_settings(

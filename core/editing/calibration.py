@@ -16,12 +16,11 @@ from core.editing.calibrated import fixed_settings, read_kept, settings_in, writ
 from core.editing.forward_shift import read_prompt
 from core.editing.hyperparameters import AUTO, check_whole, relative_layer
 from core.editing.methods import edit, method_of
-from core.editing.scores import SCORES, answered, first_token_scores, harmonic_mean
+from core.editing.scores import SCORES, Record, answered, first_token_scores, harmonic_mean
 from core.errors import EditError, PromptError
 from core.model.edits import Edit, Fact
 from core.model.fingerprint import fingerprint
 from core.model.language_model import LanguageModel
-from core.studies.counterfact import Record
 
 EFFICACY = 0.99
 SHARES = (0.15, 0.3, 0.6, 1.0, 1.7, 3.0)  # of the residual stream's norm, for the forward shift

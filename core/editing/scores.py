@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import torch
 
@@ -10,7 +11,18 @@ from core.model.edited import turn
 from core.model.edits import Edit
 from core.model.forcing import forced_ids, padded
 from core.model.language_model import LanguageModel
-from core.studies.counterfact import Record
+
+
+class Record(Protocol):
+    """A fact and its rewrite, as core.Record is."""
+
+    prompt: str
+    subject: str
+    target_new: str
+    target_true: str
+    paraphrases: tuple[str, ...]
+    neighbours: tuple[str, ...]
+
 
 SCORES = ("efficacy", "paraphrase", "neighbourhood")
 
@@ -76,14 +88,11 @@ def known_records(
     model: LanguageModel, records: Sequence[Record], *, batch: int = 16
 ) -> list[Record]:
     """The records whose prompt the model answers with the true target's first token."""
-    return [
-        record
-        for record, right in zip(records, answered(model, records, batch), strict=False)
-        if right
-    ]
+    right = list(answered(model, records, batch))
+    return [record for record, known in zip(records, right, strict=True) if known]
 
 
-def answered(model: LanguageModel, records: Sequence[Record], batch: int = 16):
+def answered(model: LanguageModel, records: Sequence[Record], batch: int = 16) -> Iterator[bool]:
     """Whether each record's prompt is answered rightly, one by one, in batches of passes."""
     for start in range(0, len(records), batch):
         group = records[start : start + batch]

@@ -248,3 +248,29 @@ def test_running_work_stays_in_sight_when_the_prompt_is_emptied(monkeypatch):
     at = after(at, EDIT)
     assert job.ended_early
     assert not at.get("progress")
+
+
+def test_the_paper_s_strength_is_a_choice_and_generalises_more():
+    at = open_page(PAGE)
+    at.segmented_control(key="edit_how_strong").set_value("fixed").run()
+    at.button(key="make_edit").click().run()
+    at = after(at, EDIT)
+    assert not at.exception
+    strong = at.session_state[LEDGER][0].edit
+    model = core.load_model("tiny-gpt2")
+    weak = core.edit(model, strong.prompt, strong.target, method="forward-shift", eta="auto")
+    norms = [core.change_sizes(model, made)["share"].iloc[0] for made in (strong, weak)]
+    assert norms[0] > 1.2 * norms[1]
+    assert "with your edits the model says the target" in texts(at)
+
+
+def test_tuning_runs_in_the_background_and_shows_what_it_found(monkeypatch, tmp_path):
+    monkeypatch.setenv("BACKWARD_LENS_CACHE", str(tmp_path))
+    monkeypatch.setattr("app.cells.calibration.LIMIT", 2)
+    at = open_page(PAGE)
+    at.button(key="start_tuning").click().run()
+    at = after(at, "tune")
+    assert not at.exception
+    assert "Measured on 2 facts that the model knows" in texts(at)
+    found = core.known_calibration(load("tiny-gpt2"), "forward-shift")
+    assert (found.known, found.settings["layer"] < 8) == (2, True)

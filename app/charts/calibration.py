@@ -1,0 +1,54 @@
+"""What each strength of a calibration reaches: strength against the three scores."""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+
+from app.charts.palette import ACCENT, LINES
+from app.charts.style import finished
+
+TITLES = {
+    "efficacy": "says the target",
+    "paraphrase": "also in other words",
+    "neighbourhood": "other answers stay",
+}
+
+
+def strength_curve(table: pd.DataFrame, layer: int, *, dark: bool) -> alt.Chart:
+    """The three scores of one layer against the strength (log scale), a line each.
+
+    table: as core.calibrate makes it; settings without a strength in numbers are left out.
+    """
+    own = table[(table["layer"] == layer) & (table["strength"] != "auto")]
+    data = own.melt(["strength"], list(TITLES), "score", "share").dropna()
+    data = data.assign(strength=data["strength"].astype(float), Score=data["score"].map(TITLES))
+    names = list(TITLES.values())
+    colour = alt.Color(
+        "Score:N",
+        title=None,
+        scale=alt.Scale(domain=names, range=[ACCENT[dark], *LINES[dark][:2]]),
+        legend=alt.Legend(orient="top", labelLimit=300),
+    )
+    return finished(
+        alt.Chart(data)
+        .mark_line(point={"size": 60, "filled": True})
+        .encode(
+            x=alt.X("strength:Q", title="Strength (η, log scale)", scale=alt.Scale(type="log")),
+            y=alt.Y(
+                "share:Q",
+                title="Share of the facts",
+                scale=alt.Scale(domain=[0, 1]),
+                axis=alt.Axis(format="%"),
+            ),
+            color=colour,
+            shape=alt.Shape("Score:N", title=None, scale=alt.Scale(domain=names)),
+            tooltip=[
+                "Score:N",
+                alt.Tooltip("strength:Q", title="Strength", format=".3g"),
+                "share:Q",
+            ],
+        )
+        .properties(height=260),
+        dark,
+    )
