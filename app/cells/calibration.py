@@ -13,7 +13,7 @@ from app.shell.state import Request
 from app.words import plain
 from app.work.job import Job, OnStep
 from app.work.panel import outcome, show
-from app.work.sessions import begin, running
+from app.work.sessions import begin, current, running
 from core.studies.counterfact import MINI_COUNTERFACT
 
 LIMIT = 30  # facts: enough to tell 97% from 100%
@@ -46,7 +46,9 @@ def tuning(request: Request) -> None:
             args=(request, method, file),
         )
         found = core.known_calibration(request.model, method)
-        if found is not None:
+        job = current(TUNE)
+        just_made = job is not None and job.result is not None
+        if found is not None and st.toggle("Show what was measured", just_made, key="show_tuning"):
             measured(found)
 
 
@@ -74,7 +76,7 @@ def measured(found: core.Calibration) -> None:
     st.dataframe(
         table.rename(columns=TITLES),
         hide_index=True,
-        column_config={title: shares for title in (*TITLES.values(), "harmonic_mean")},
+        column_config=dict.fromkeys((*TITLES.values(), "harmonic_mean"), shares),
         key="tuning_rows",
     )
 

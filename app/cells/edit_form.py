@@ -19,10 +19,10 @@ from core.editing.comparison import Preflight
 METHOD_TITLES = {name: method.title for name, method in core.METHODS.items()}
 STRENGTHS = {"auto": "Just enough", "fixed": "As the paper does it"}
 STRENGTH_HELP = (
-    "Just enough: the smallest strength that makes the model say the target for this prompt. As "
-    "the paper does it: one layer and one strength for all prompts of this model; mostly stronger, "
-    "so that the target also follows in other words (it generalises more), but other prompts change "
-    "with it more often (it disturbs more)."
+    "Just enough: the smallest strength that makes the model say the target for this prompt. "
+    "As the paper does it: one layer and one strength for all prompts of this model; mostly "
+    "stronger, so that the target also follows in other words (it generalises more), but other "
+    "prompts change with it more often (it disturbs more)."
 )
 RATES = {"forward-shift": "eta", "sgd": "lr", "adam": "lr"}
 
