@@ -205,7 +205,8 @@ def side_by_side(studies: Sequence[Study] | Mapping[str, Study], table: str) -> 
     """One table of several studies, with columns that make models comparable (Figures 3, 18).
 
     Adds study (a mapping's key; else the model's name, numbered where it comes twice),
-    relative_layer (layer / (L - 1)) and, to token_ranks, relative_target_rank and relative_answer_rank (rank / (V - 1)).
+    relative_layer (layer / (L - 1)) and, to token_ranks, relative_target_rank and
+    relative_answer_rank (rank / (V - 1)).
     """
     if not isinstance(studies, Mapping):
         studies = dict(zip(study_names(studies), studies, strict=True))
