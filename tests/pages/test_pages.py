@@ -381,7 +381,7 @@ def test_too_little_memory_gets_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr("core.model.loading.free_memory", lambda _: 1000)
     at = open_page("start", model=str(folder))
     assert not at.exception
-    assert "GB of memory" in at.error[0].value.replace("\\", "")
+    assert "MB of memory, in int8" in at.error[0].value.replace("\\", "")
 
 
 def test_a_model_that_is_not_here_is_one_click_away(monkeypatch):
