@@ -18,6 +18,8 @@ STYLE = """<style>
 /* The toolbar shows itself to the keyboard too; a picture in full screen grows. */
 [data-testid="stElementToolbar"]:focus-within { opacity: 1; }
 [data-testid="stFullScreenFrame"]:has(button[aria-label^="Close fullscreen"])
+  .stVegaLiteChart { width: 100%; }
+[data-testid="stFullScreenFrame"]:has(button[aria-label^="Close fullscreen"])
   .stVegaLiteChart > svg { width: 100%; height: auto; max-height: calc(100vh - 6rem); }
 [data-testid="stSidebarHeader"] { height: 2rem; padding-bottom: 0; margin-bottom: 0; }
 [data-testid="stSidebarNavLink"] { min-height: 24px; line-height: 24px; margin: 0; }

@@ -47,7 +47,9 @@ def rank_by_layer(
             x=alt.X("layer:O", title="Layer", axis=alt.Axis(labelAngle=0)),
             y=rank_axis(n),
             color=alt.Color(
-                "Matrix:N", scale=alt.Scale(domain=names, range=list(LINES[dark][: len(names)]))
+                "Matrix:N",
+                scale=alt.Scale(domain=names, range=list(LINES[dark][: len(names)])),
+                legend=alt.Legend(orient="top", symbolType="stroke", symbolStrokeWidth=4),
             ),
             strokeWidth=alt.StrokeWidth(
                 "Matrix:N", scale=alt.Scale(domain=names, range=widths), legend=None

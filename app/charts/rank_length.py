@@ -71,7 +71,9 @@ def rank_by_length(
                 *curves(groups, x, y, full_rank, dark),
                 dots(rows, x, y, full_rank, tokens, dark),
                 *labels(groups, x, y, n, width, dark),
-            ).properties(width=width, height=HEIGHT, title=MATRIX_TITLES[matrix])
+            ).properties(
+                width=width, height=HEIGHT, title=alt.Title(MATRIX_TITLES[matrix], frame="group")
+            )
         )
     return finished(alt.hconcat(*panels, spacing=GAP + MARGIN, bounds="flush"), dark)
 

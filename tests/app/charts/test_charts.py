@@ -517,7 +517,7 @@ def test_rank_by_length_fits_a_laptop_and_can_be_read(n, matrices):
         curve(n, 48, matrices), list(range(48)), None, words(n), dark=False
     ).to_dict()
     panels = spec["hconcat"]
-    assert [panel["title"] for panel in panels] == [
+    assert [panel["title"]["text"] for panel in panels] == [
         {"ff1": "FF1", "gate": "FF1's gate", "ff2": "FF2"}[m] for m in matrices
     ]
     width = panels[0]["width"]
