@@ -15,7 +15,7 @@ from core.model.language_model import LanguageModel
 from core.model.tokens import check_text
 
 PLACES = ("layer", "layers", "matrix", "matrices")
-STRENGTHS = ("eta", "lr")
+STRENGTHS = ("eta", "lr", "steps")
 Run = Callable[..., tuple[tuple[Change, ...], dict[str, object]]]
 
 
