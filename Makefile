@@ -1,11 +1,12 @@
 # make run   opens the app on http://localhost:8501
 # make test  checks everything: ruff, pytest and the browser tests
+# make real-model  fetches SmolLM2-135M, the pretrained network of the tests marked "real"
 # make lock  writes anew which version of every package is installed
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test bench screenshot lock
+.PHONY: run test real-model bench screenshot lock
 
 run: $(VENV)/.installed
 	@echo "Backward Lens opens on http://localhost:8501 (Ctrl+C ends it)"
@@ -15,7 +16,11 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	sh scripts/install_chromium.sh
+	$(BIN)/python -m scripts.real_model --optional
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+real-model: $(VENV)/.installed
+	$(BIN)/python -m scripts.real_model
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.analysis

@@ -30,6 +30,7 @@ from core.model.catalog import CATALOG, ModelCard, download_model, is_on_this_ma
 from core.model.edited import edited
 from core.model.edits import Change, Edit, Fact, edit_bytes, edit_from_bytes
 from core.model.fingerprint import fingerprint
+from core.model.found import FoundModel, found_models
 from core.model.gguf import unpack_gguf
 from core.model.language_model import LanguageModel
 from core.model.loading import load_model
@@ -52,6 +53,7 @@ __all__ = [
     "EditError",
     "Fact",
     "Factors",
+    "FoundModel",
     "ImprintAndShift",
     "LanguageModel",
     "ModelCard",
@@ -81,6 +83,7 @@ __all__ = [
     "export_model",
     "fingerprint",
     "forward_lens",
+    "found_models",
     "gradient_neurons",
     "gradient_rank",
     "gradient_span",

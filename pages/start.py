@@ -3,8 +3,9 @@
 import streamlit as st
 
 from app.cells.backward import backward_cell
-from app.shell.examples import EXAMPLES
-from app.shell.state import require_request, use_example
+from app.shell.examples import examples_for
+from app.shell.model_offers import real_model_button, real_model_progress
+from app.shell.state import chosen_model, require_request, use_example
 
 st.header("What would the model learn?", anchor=False)
 st.markdown(
@@ -14,8 +15,10 @@ st.markdown(
     "you only look."
 )
 with st.container(horizontal=True, key="examples"):
-    for i, example in enumerate(EXAMPLES[:3]):
+    for i, example in enumerate(examples_for(chosen_model())[:3]):
         st.button(
             f"{example.prompt} … {example.target}", on_click=use_example, args=(i,), key=f"try_{i}"
         )
+    real_model_button()
+real_model_progress()
 backward_cell(1, require_request(), key="start")

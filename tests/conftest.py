@@ -13,7 +13,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from core import LanguageModel
+from core import LanguageModel, is_on_this_machine, load_model
 from core.model.catalog import BUILTIN_FOLDER
 
 PROMPT, TARGET = "Obama grew up in", "Paris"
@@ -72,6 +72,17 @@ def random_model(kind: str, **sizes: int) -> LanguageModel:
 def model(request: pytest.FixtureRequest) -> LanguageModel:
     """A fresh random model; each test runs once for either architecture."""
     return random_model(request.param)
+
+
+REAL = "smollm2-135m"
+
+
+@pytest.fixture(scope="session")
+def real_model() -> LanguageModel:
+    """The pretrained network, for tests marked "real"; they are skipped where it is not here."""
+    if not is_on_this_machine(REAL):
+        pytest.skip(f"{REAL} is not on this machine: make real-model fetches it")
+    return load_model(REAL)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,9 @@
-"""The prompts that the paper shows, one click away."""
+"""Prompts one click away: those that the paper shows, and three for the real model.
+
+The real model's were chosen by measuring (scripts/choose_examples.py): of 38 facts it knows 19 with
+a probability above 0.5 for which the target is one token. These three are among those whose target
+is the very last token of FF2's VJP in most layers, and read well.
+"""
 
 from __future__ import annotations
 
@@ -26,3 +31,20 @@ EXAMPLES = (
     Example("Eddy Cue is employed by", "BBC", "Apple", "Figures 11-15"),
     Example("Ferrari Mondial, created by", "Nintendo", "Ferrari", "Figures 11-15"),
 )
+
+REAL = "smollm2-135m"
+REAL_EXAMPLES = (
+    Example("The capital of France is", "Rome", "Paris", "p 0.77; the target is last in 7 layers"),
+    Example("The Colosseum is in", "London", "Rome", "p 0.74; the target is last in 8 layers"),
+    Example(
+        "Water freezes at a temperature of 0 degrees",
+        "Fahrenheit",
+        "Celsius",
+        "p 0.88; the target is last in 8 layers",
+    ),
+)
+
+
+def examples_for(model: str) -> tuple[Example, ...]:
+    """The examples that suit a model, by its name."""
+    return REAL_EXAMPLES if model == REAL else EXAMPLES

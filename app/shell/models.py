@@ -56,8 +56,8 @@ def preload_default() -> None:
 
 def default_model() -> str:
     """The smallest GPT-2 that is on this machine, else the built-in model."""
-    here = [c.name for c in core.CATALOG if not c.builtin and core.is_on_this_machine(c.name)]
-    return here[0] if here and here[0].startswith("gpt2") else BUILTIN[0]
+    gpt2 = (card.name for card in core.CATALOG if card.name.startswith("gpt2"))
+    return next((name for name in gpt2 if core.is_on_this_machine(name)), BUILTIN[0])
 
 
 def label(name: str) -> str:
@@ -116,4 +116,4 @@ def expected_size(name: str) -> str:
 def short_name(name: str) -> str:
     """A model's name for captions: its title, or the last part of its path."""
     name, _ = split_key(name)
-    return CARDS[name].title if name in CARDS else Path(name).name
+    return CARDS[name].title.split(" · ")[0] if name in CARDS else Path(name).name

@@ -34,6 +34,11 @@ def folder_allowed(folder: str) -> bool:
     )
 
 
+def finding_allowed() -> bool:
+    """Whether the app may list models of other programs: not where the operator named folders."""
+    return os.environ.get("BACKWARD_LENS_FOLDERS") is None
+
+
 def record_files() -> list[Path]:
     """CounterFact files that the operator offers, from the folder in BACKWARD_LENS_RECORDS."""
     folder = os.environ.get("BACKWARD_LENS_RECORDS")

@@ -10,8 +10,9 @@ import streamlit as st
 
 import core
 from app.shell import ledger
-from app.shell.examples import EXAMPLES
+from app.shell.examples import REAL, examples_for
 from app.shell.ledger_field import ledger_field
+from app.shell.model_offers import found_field, source_field
 from app.shell.models import (
     CARDS,
     OTHER,
@@ -134,12 +135,13 @@ def model_field() -> core.LanguageModel | None:
     st.selectbox("Model", [*CARDS, OTHER], key=MODEL, format_func=label)
     if st.session_state[MODEL] == OTHER:
         st.text_input(
-            "Folder, or name on the Hugging Face hub",
+            "Folder, GGUF file, or name on the Hugging Face hub",
             key=OTHER_MODEL,
             persist_state="session",
             placeholder="/home/me/my-gpt2 or EleutherAI/…",
-            help="A GPT-2- or Llama-architecture model with safetensors weights.",
+            help="A GPT-2- or Llama-architecture model: safetensors weights, or a .gguf file.",
         )
+    found_field()
     name = chosen_model()
     st.query_params["model"] = name
     if not name:
@@ -157,6 +159,7 @@ def model_field() -> core.LanguageModel | None:
         try:
             with st.spinner(f"Loading {plain(short_name(name))} …", show_time=True):
                 model = load(chosen_key())
+            source_field(model, name)
             precision_field(model)
             return model
         except core.ModelError as error:
@@ -179,6 +182,8 @@ def offer_download(name: str) -> None:
         st.info("The download was cancelled. What has arrived is kept.")
     else:
         st.info(plain(f"{short_name(name)} is not on this machine."))
+    if name in CARDS and CARDS[name].note:
+        st.caption(plain(f"{CARDS[name].note} Licence: {CARDS[name].licence}."))
     st.button(
         f"Download ({expected_size(name)})",
         on_click=start_download,
@@ -195,12 +200,13 @@ def draw_download(job: Job) -> None:
 
 
 def example_field() -> None:
+    examples = examples_for(chosen_model())
     st.selectbox(
-        "Examples from the paper",
-        range(len(EXAMPLES)),
+        "Examples for this model" if chosen_model() == REAL else "Examples from the paper",
+        range(len(examples)),
         index=None,
         placeholder="Pick one …",
-        format_func=lambda i: EXAMPLES[i].label,
+        format_func=lambda i: examples[i].label,
         key="example",
         on_change=pick_example,
     )

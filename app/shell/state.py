@@ -8,7 +8,7 @@ from typing import NoReturn
 import streamlit as st
 
 import core
-from app.shell.examples import EXAMPLES
+from app.shell.examples import EXAMPLES, examples_for
 from app.shell.ledger import Entry
 from app.shell.models import CARDS, OTHER, default_model, load, model_key
 from app.shell.navigation import JOB_PAGES
@@ -69,9 +69,9 @@ def set_defaults() -> None:
 
 
 def use_example(index: int) -> None:
-    """Put an example into the prompt and target fields; for callbacks."""
-    st.session_state[PROMPT] = EXAMPLES[index].prompt
-    st.session_state[TARGET] = EXAMPLES[index].target
+    """Put an example of the chosen model into the prompt and target fields; for callbacks."""
+    example = examples_for(chosen_model())[index]
+    st.session_state[PROMPT], st.session_state[TARGET] = example.prompt, example.target
 
 
 def use_model(name: str) -> None:

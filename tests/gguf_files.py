@@ -1,0 +1,128 @@
+"""Small GGUF files of random networks, written as llama.cpp's converter writes them."""
+
+from pathlib import Path
+
+import gguf
+import numpy as np
+from gguf import GGMLQuantizationType as Kind
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from core.model.gguf import BLOCKS, NAMES
+
+
+def gguf_name(architecture: str, name: str) -> str:
+    """The name in the file of a weight in the network."""
+    parts = {path: part for part, path in NAMES[architecture].items()}
+    path, _, leaf = name.rpartition(".")
+    block = BLOCKS[architecture] + "."
+    if path.startswith(block):
+        layer, _, inner = path.removeprefix(block).partition(".")
+        return f"blk.{layer}.{parts[inner]}.{leaf}"
+    return f"{parts[path]}.{leaf}"
+
+
+def interleaved(weight: np.ndarray, heads: int) -> np.ndarray:
+    """llama.cpp's order of a query or key matrix's rows."""
+    half = weight.reshape(heads, 2, weight.shape[0] // heads // 2, weight.shape[1])
+    return half.swapaxes(1, 2).reshape(weight.shape)
+
+
+def as_stored(name: str, weight: Tensor, config) -> np.ndarray:
+    values = weight.detach().float().numpy()
+    if config.model_type == "gpt2" and values.ndim == 2 and ".h." in name:
+        return np.ascontiguousarray(values.T)
+    if "q_proj" in name:
+        return interleaved(values, config.num_attention_heads)
+    if "k_proj" in name:
+        return interleaved(values, config.num_key_value_heads)
+    return values
+
+
+def settings(network: PreTrainedModel) -> dict[str, int | float]:
+    config, kind = network.config, network.config.model_type
+    if kind == "llama":
+        rope = config.rope_parameters["rope_theta"]
+        return {
+            "llama.context_length": config.max_position_embeddings,
+            "llama.embedding_length": config.hidden_size,
+            "llama.block_count": config.num_hidden_layers,
+            "llama.feed_forward_length": config.intermediate_size,
+            "llama.attention.head_count": config.num_attention_heads,
+            "llama.attention.head_count_kv": config.num_key_value_heads,
+            "llama.rope.dimension_count": config.hidden_size // config.num_attention_heads,
+            "llama.attention.layer_norm_rms_epsilon": float(config.rms_norm_eps),
+            "llama.rope.freq_base": float(rope),
+        }
+    return {
+        "gpt2.context_length": config.n_positions,
+        "gpt2.embedding_length": config.n_embd,
+        "gpt2.block_count": config.n_layer,
+        "gpt2.feed_forward_length": 4 * config.n_embd,
+        "gpt2.attention.head_count": config.n_head,
+        "gpt2.attention.layer_norm_epsilon": float(config.layer_norm_epsilon),
+    }
+
+
+def write_gguf(
+    path: Path,
+    network: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    kind: Kind = Kind.F32,
+    **changes: object,
+) -> Path:
+    """Write a network and its vocabulary; `changes` sets values by their key, None leaves out.
+
+    Keys are written with _ for the dots: "llama__rope__scaling__factor" names
+    llama.rope.scaling.factor.
+    """
+    architecture = network.config.model_type
+    values: dict[str, object] = {"general.name": "test", "general.alignment": 32}
+    values |= settings(network)
+    pieces = [piece for piece, _ in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])]
+    bpe = tokenizer.backend_tokenizer.to_str()
+    values |= {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "gpt-2",
+        "tokenizer.ggml.tokens": pieces,
+        "tokenizer.ggml.merges": merges_of(bpe),
+        "tokenizer.ggml.bos_token_id": 0,
+        "tokenizer.ggml.eos_token_id": 0,
+    }
+    values |= {key.replace("__", "."): value for key, value in changes.items()}
+    writer = gguf.GGUFWriter(path, architecture)
+    for key, value in values.items():
+        add(writer, key, value)
+    for name, weight in network.state_dict().items():
+        if name == "lm_head.weight" and network.config.tie_word_embeddings:
+            continue
+        stored = as_stored(name, weight, network.config)
+        own = kind if stored.ndim == 2 and stored.shape[-1] % 32 == 0 else Kind.F32
+        writer.add_tensor(gguf_name(architecture, name), gguf.quantize(stored, own), raw_dtype=own)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def add(writer: gguf.GGUFWriter, key: str, value: object) -> None:
+    if value is None or key == "general.architecture":
+        return
+    if isinstance(value, bool):
+        writer.add_bool(key, value)
+    elif isinstance(value, int):
+        writer.add_uint32(key, value)
+    elif isinstance(value, float):
+        writer.add_float32(key, value)
+    elif isinstance(value, str):
+        writer.add_string(key, value)
+    else:
+        writer.add_array(key, value)
+
+
+def merges_of(tokenizer_json: str) -> list[str]:
+    import json
+
+    merges = json.loads(tokenizer_json)["model"]["merges"]
+    return [merge if isinstance(merge, str) else " ".join(merge) for merge in merges]
