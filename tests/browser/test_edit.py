@@ -65,7 +65,7 @@ def test_an_edit_is_downloaded_and_uploaded(page, server, tmp_path):
     open_edit(page, server)  # a new session
     expect(sidebar.get_by_text("Your edits: none")).to_be_visible(timeout=WAIT)
     sidebar.get_by_role("button", name="Add from a file").click()
-    page.locator("input[type=file]").set_input_files(file)
+    page.get_by_test_id("stPopoverBody").locator("input[type=file]").set_input_files(file)
     expect(sidebar.get_by_text("Your edits: 1 of 1 on")).to_be_visible(timeout=WAIT)
 
 
