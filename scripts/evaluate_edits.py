@@ -20,15 +20,13 @@ from pathlib import Path
 import pandas as pd
 
 from core import METHODS, Edit, EditError, LanguageModel, edit, load_model
+from core.editing.scores import SCORES, says
 from core.editing.second_moments import second_moments
 from core.model.catalog import BUILTIN
-from core.model.edited import turn
-from core.model.forcing import forced_ids, padded
 from scripts.corpus import DATA
 
 OUTPUT = DATA / "editing"
 ORIGINAL = "original model"
-SCORES = ("efficacy", "paraphrase", "neighbourhood")
 log = logging.getLogger("evaluate_edits")
 
 
@@ -58,21 +56,6 @@ def scores(model: LanguageModel, record: dict, edits: Sequence[Edit]) -> dict[st
         name: sum(next(right) for _ in prompts) / len(prompts)
         for name, (prompts, _) in groups.items()
     }
-
-
-def says(
-    model: LanguageModel, asked: Sequence[tuple[str, str]], edits: Sequence[Edit]
-) -> list[bool]:
-    """Whether each (prompt, target) has every target token as its teacher-forced argmax."""
-    ids = [model.encode(prompt) for prompt, _ in asked]
-    goals = [model.target(prompt, target) for prompt, target in asked]
-    rows = [forced_ids(model, *pair) for pair in zip(ids, goals, strict=True)]
-    with turn(model, edits, gradients=False):
-        best = model.unembedding(model.read(padded(model, rows))).argmax(-1)
-    return [
-        best[i, len(own) - 1 : len(row)].tolist() == list(goal.ids)
-        for i, (own, row, goal) in enumerate(zip(ids, rows, goals, strict=True))
-    ]
 
 
 def evaluate(

@@ -15,8 +15,9 @@ import pandas as pd
 
 from core import load_model
 from core.editing.hyperparameters import AUTO
+from core.editing.scores import SCORES
 from core.model.catalog import BUILTIN
-from scripts.evaluate_edits import OUTPUT, SCORES, evaluate, load_records
+from scripts.evaluate_edits import OUTPUT, evaluate, load_records
 
 ETAS = (AUTO, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 SAMPLE = 60

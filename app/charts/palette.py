@@ -42,7 +42,6 @@ PAPER = {False: "#ffffff", True: "#14161a"}  # the page behind a chart
 INK = {False: "#1d1b18", True: "#ececea"}
 QUIET = {False: "#6c6861", True: "#8f939a"}
 # Five besides the accent, as far apart in OKLab as a search found, to colour-blind eyes too.
-# Five besides the accent, as far apart in OKLab as a search found, to colour-blind eyes too.
 LINES = {
     False: ("#0f796a", "#985bbc", "#052095", "#7f0052", "#5609fb"),
     True: ("#268eb0", "#fc0671", "#c09cfb", "#d60afe", "#02d4af"),

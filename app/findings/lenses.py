@@ -107,10 +107,10 @@ def pieces_note(lens: pd.DataFrame, words: str, *, normalised: bool) -> str:
     share = early[words].map(is_piece).mean() if len(early) else 0.0
     if share < MANY_PIECES:
         return ""
-    help = " “Normalised lens” reads weak signals better." if normalised else ""
+    advice = " “Normalised lens” reads weak signals better." if normalised else ""
     return (
         f" {share:.0%} of the cells of the lower half read as signs or pieces of words: signals "
-        f"in early layers are far from the vocabulary, so trust the upper layers more.{help}"
+        f"in early layers are far from the vocabulary, so trust the upper layers more.{advice}"
     )
 
 

@@ -15,6 +15,7 @@ from app.shell.state import MODEL, OTHER_MODEL, PROMPT, TARGET, chosen_model, us
 from app.words import code_span, megabytes, plain
 from app.work.job import BYTES, Job
 from app.work.panel import draw_bar, follow
+from core.model.gguf import unpacked_kind
 
 SEARCH_AGAIN = 300  # seconds; reading the headers of many files takes a moment
 
@@ -132,14 +133,14 @@ def keep_field(model: core.LanguageModel, name: str) -> None:
             args=(slot, name),
             key="keep_unpacked",
             help="Writes the weights as an ordinary folder into the models' folder, some minutes "
-            f"and {megabytes(core_size(model))} on the disk for a model of this size.",
+            f"and {megabytes(unpacked_size(model))} on the disk for a model of this size.",
         )
 
 
-def core_size(model: core.LanguageModel) -> int:
+def unpacked_size(model: core.LanguageModel) -> int:
     """Bytes that the unpacked folder takes."""
     parameters = sum(weight.numel() for weight in model.network.parameters())
-    return parameters * (2 if parameters >= 3_000_000_000 else 4)
+    return parameters * unpacked_kind(parameters).itemsize
 
 
 def start_keeping(slot: str, name: str) -> None:

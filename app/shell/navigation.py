@@ -17,7 +17,11 @@ PAGES = (
 )
 
 # The slots of a session's long work, and the path of the page that draws each whole.
-STUDY, EDIT, STRENGTH, ASK_ALL = "study", "edit", "strength", "ask_all"
-TUNE = "tune"
-JOB_PAGES = {STUDY: "many_prompts", EDIT: "edit", STRENGTH: "edit_strength", ASK_ALL: "ask"}
-JOB_PAGES[TUNE] = "edit"
+STUDY, EDIT, TUNE, STRENGTH, ASK_ALL = "study", "edit", "tune", "strength", "ask_all"
+JOB_PAGES = {
+    STUDY: "many_prompts",
+    EDIT: "edit",
+    TUNE: "edit",
+    STRENGTH: "edit_strength",
+    ASK_ALL: "ask",
+}

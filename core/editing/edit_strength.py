@@ -17,8 +17,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from core.editing.fine_tuning import descent
 from core.editing.forward_shift import BlockCall, block_calls, smallest_eta
+from core.editing.gradient_step import descent
 from core.editing.hyperparameters import check_layers
 from core.errors import EditError, PromptError
 from core.model.capture import capture, check_numbers

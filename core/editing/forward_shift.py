@@ -32,9 +32,8 @@ from core.model.language_model import LanguageModel
 
 BlockCall = tuple[tuple, dict]  # what a block gets besides the residual stream
 NAME = "forward-shift"
-FIXED_SHARE = (
-    1.0  # of the residual stream's norm: paraphrases begin to follow here (data/calibration/)
-)
+# Of the residual stream's norm: paraphrases begin to follow here (data/calibration/).
+FIXED_SHARE = 1.0
 DIRECTION_STEPS = 100
 DIRECTION_RATE = 0.1  # of the direction's length, a step
 DIRECTION_SIZE = 1e3  # the norm's epsilon does not count then
@@ -83,14 +82,14 @@ def forward_shift(
     eta: float | str,
     elsewhere: bool = False,
 ) -> tuple[tuple[Change, ...], dict[str, object]]:
-    """One change of rank 1 and the layer and eta that were used.
+    """One change of rank 1, and the layer, eta and direction that were used.
 
     A longer target is edited by its first token, as in the paper. With "auto", eta is the smallest
     one (to about 1%) that makes the target the answer; it takes at most three batched passes of
     the layers above the edit. With "fixed" it is the model's own, as the paper uses it: from its
     calibration, else what makes the shift FIXED_SHARE of the residual stream. With `elsewhere`,
     an eta that is too small is raised to the smallest that works, then other layers are tried, the
-    nearest first. Raises EditError if nothing works.
+    nearest first, then a direction other than the target's row. Raises EditError if nothing works.
     """
     (fact,) = facts
     check_layers(model, [layer])
@@ -111,10 +110,11 @@ def forward_shift(
             f"{'any layer' if elsewhere else f'layer {layer}'}. Choose "
             f"{'another method' if elsewhere else 'a later layer, or another method'}."
         )
-    reading, layer, eta = found
-    x, row = reading.inputs[layer][-1:], reading.row
+    used, layer, eta = found
+    x, row = used.inputs[layer][-1:], used.row
     change = Change("ff2", layer, u=(eta * x).mT.cpu().contiguous(), v=row[:, None].cpu())
-    return (change,), {"layer": layer, "eta": eta, "elsewhere": elsewhere}
+    direction = "the target's row of D" if row is reading.row else "searched"
+    return (change,), {"layer": layer, "eta": eta, "elsewhere": elsewhere, "direction": direction}
 
 
 def read_prompt(model: LanguageModel, fact: Fact, edits: Sequence[Edit]) -> Reading:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from core.editing import fine_tuning, forward_shift, memit, rome
+from core.editing import fine_tuning, forward_shift, gradient_step, memit, rome
 from core.errors import EditError, PromptError
 from core.model.edits import Change, Edit, Fact, check_fits
 from core.model.fingerprint import fingerprint
@@ -43,8 +43,8 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             "One gradient step",
             "One step of gradient descent on MLP matrices: the step that the pictures show.",
             False,
-            fine_tuning.sgd_defaults,
-            fine_tuning.sgd,
+            gradient_step.sgd_defaults,
+            gradient_step.sgd,
         ),
         "adam": Method(
             "Fine-tuning",

@@ -73,14 +73,13 @@ def lm_studio_folders() -> list[Path]:
     """Where LM Studio keeps its models: as its settings say, and by default."""
     home = Path.home()
     folders = [home / ".lmstudio" / "models", home / ".cache" / "lm-studio" / "models"]
-    for settings in (home / ".lmstudio" / "settings.json",):
-        try:
-            chosen = json.loads(settings.read_text(encoding="utf-8")).get("downloadsFolder")
-        except (OSError, ValueError, AttributeError):
-            continue
-        if isinstance(chosen, str) and chosen:
-            folders.insert(0, Path(chosen).expanduser())
-    return folders
+    try:
+        settings = (home / ".lmstudio" / "settings.json").read_text(encoding="utf-8")
+        chosen = json.loads(settings).get("downloadsFolder")
+    except (OSError, ValueError, AttributeError):
+        return folders
+    own = [Path(chosen).expanduser()] if isinstance(chosen, str) and chosen else []
+    return own + folders
 
 
 def lm_studio_models() -> Iterator[FoundModel]:

@@ -213,6 +213,11 @@ def unpacked_folder(path: Path) -> Path:
     return models_folder() / f"{path.stem[:60]}-{digest.hexdigest()[:10]}"
 
 
+def unpacked_kind(parameters: int) -> torch.dtype:
+    """The precision of an unpacked folder."""
+    return torch.float16 if parameters >= HALF_FROM else torch.float32
+
+
 def unpack_gguf(
     path: str | Path, folder: str | Path | None = None, *, on_progress: OnProgress | None = None
 ) -> Path:
@@ -227,7 +232,7 @@ def unpack_gguf(
     folder = Path(folder).expanduser() if folder else unpacked_folder(file.header.path)
     if (folder / "config.json").is_file():
         return folder
-    kind = torch.float16 if file.header.parameters >= HALF_FROM else torch.float32
+    kind = unpacked_kind(file.header.parameters)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         need = file.header.parameters * kind.itemsize
