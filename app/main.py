@@ -29,6 +29,10 @@ STYLE = """<style>
 [data-testid="stSidebarNavSeparator"] { padding-top: 8px; }
 [data-testid="stSidebarUserContent"] { padding-top: 10px; }
 [data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] { gap: 0.55rem; }
+/* Where the rows are named at the left, a picture opens there. */
+:is(.st-key-cell_overlap, .st-key-cell_one_neuron, .st-key-cell_imprint, .st-key-cell_duality,
+  .st-key-cell_agreement, .st-key-cell_similarity, .st-key-cell_study_cosine)
+  .stVegaLiteChart { direction: ltr; }
 </style>"""
 
 
