@@ -27,7 +27,8 @@ def checked_mark(request: Request) -> None:
             "from x and δ, with the one that PyTorch computes by itself.",
         )
         return
-    st.caption(checked_finding(tables.reconstruction_error(request), model.n_layers // 2))
+    error, half = tables.reconstruction_error(request), model.dtype.itemsize < 4
+    st.caption(checked_finding(error, model.n_layers // 2, half=half))
 
 
 def ask(asked: tables.Key) -> None:

@@ -19,3 +19,9 @@ def test_a_large_error_is_not(error):
 
 def test_what_cannot_be_checked_says_so():
     assert checked_finding(None, 4).startswith("Not checked")
+
+
+def test_sixteen_bits_round_more_coarsely():
+    assert checked_finding(3e-3, 4).startswith("✗ Differs")
+    assert checked_finding(3e-3, 4, half=True).startswith("✓ Checked")
+    assert checked_finding(0.05, 4, half=True).startswith("✗ Differs")

@@ -6,7 +6,7 @@ from types import MappingProxyType
 import pytest
 import torch
 
-from core import PromptError, can_be_checked, reconstruction_error, trace
+from core import PromptError, can_be_checked, load_model, reconstruction_error, trace
 from core.gradients.check import relative_difference
 from core.gradients.trace import Factors
 from tests.conftest import PROMPT, TARGET
@@ -101,3 +101,8 @@ def test_the_difference_by_hand():
     zero = torch.zeros(2, 2)
     assert relative_difference(zero, zero) == 0
     assert relative_difference(got, zero) == float("inf")
+
+
+def test_bfloat16_differs_by_its_own_rounding_only():
+    run = trace(load_model("tiny-llama2", dtype="bfloat16"), PROMPT, TARGET)
+    assert 1e-4 < reconstruction_error(run) < 2e-2
