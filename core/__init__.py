@@ -18,7 +18,7 @@ from core.editing.methods import METHODS, edit, edit_many
 from core.editing.second_moments import estimate_seconds, missing_second_moments, second_moments
 from core.editing.side_effects import side_effects
 from core.errors import BackwardLensError, Cancelled, EditError, ModelError, PromptError
-from core.gradients.check import can_be_checked, reconstruction_error
+from core.gradients.check import reconstruction_error
 from core.gradients.imprint import ImprintAndShift, imprint_and_shift, imprint_copies
 from core.gradients.lens import backward_lens, forward_lens, vjp_norms
 from core.gradients.neurons import gradient_neurons, gradient_span, neuron_overlap
@@ -67,7 +67,6 @@ __all__ = [
     "answers",
     "backward_lens",
     "calibrate",
-    "can_be_checked",
     "change_sizes",
     "claims",
     "compare_methods",

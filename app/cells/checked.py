@@ -27,7 +27,7 @@ def checked_mark(request: Request) -> None:
             "from x and δ, with the one that PyTorch computes by itself.",
         )
         return
-    error, half = tables.reconstruction_error(request), model.dtype.itemsize < 4
+    error, half = tables.reconstruction_error(request), model.activation_dtype.itemsize < 4
     st.caption(checked_finding(error, model.n_layers // 2, half=half))
 
 

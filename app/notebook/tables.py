@@ -51,8 +51,8 @@ def rank_curve(request: Request) -> pd.DataFrame:
     return _rank_curve(*key(request))
 
 
-def reconstruction_error(request: Request) -> float | None:
-    """Of FF2 in the middle layer; None for weights that autograd cannot differentiate."""
+def reconstruction_error(request: Request) -> float:
+    """Of FF2 in the middle layer."""
     return _reconstruction_error(*key(request))
 
 
@@ -125,9 +125,8 @@ def _backward_lens(asked: Key, _edits: Edits, matrix: str, normalize: bool) -> p
 
 
 @st.cache_data(max_entries=TABLES, show_spinner="Checking against autograd …", show_time=True)
-def _reconstruction_error(asked: Key, _edits: Edits) -> float | None:
-    run = _trace(asked, _edits)
-    return core.reconstruction_error(run) if core.can_be_checked(run.model) else None
+def _reconstruction_error(asked: Key, _edits: Edits) -> float:
+    return core.reconstruction_error(_trace(asked, _edits))
 
 
 @st.cache_data(
