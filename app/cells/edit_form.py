@@ -32,13 +32,14 @@ def form(request: Request) -> None:
     method = choice(st, "Method", METHOD_TITLES, "edit_method")
     chosen = core.METHODS[method]
     st.caption(plain(chosen.description))
-    row = st.columns([2, 3, 3], vertical_alignment="bottom", gap="medium")
-    automatic = row[0].toggle("Let the app choose", True, key="edit_auto")
+    row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+    automatic = row.toggle("Let the app choose", True, key="edit_auto", width="content")
     defaults = chosen.defaults(request.model)
     if not automatic:
-        settings = own_settings(row[1:], request, method, defaults)
+        columns = st.columns(2, vertical_alignment="bottom", gap="medium")
+        settings = own_settings(columns, request, method, defaults)
     else:
-        settings = how_strong(row[1]) if method == "forward-shift" else {}
+        settings = how_strong(row) if method == "forward-shift" else {}
     if chosen.needs_subject and request.subject is None:
         st.warning(f"{chosen.title} needs the subject of the prompt: write it on the left.")
         return

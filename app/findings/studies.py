@@ -45,9 +45,14 @@ def study_norm_finding(table: pd.DataFrame, column: str, module: str) -> str:
     prompts = count(int(top["n"]), "prompt")
     note = f"± standard error, {prompts}" if give else prompts
     return (
-        f"For {module}, {what} is strongest in layer {int(top['layer'])} at the "
-        f"{top['segment']}: {number(top[column])}{give} on average ({note})."
+        f"For {module}, {what} is strongest in layer {int(top['layer'])} "
+        f"{where_in_prompt(top['segment'])}: {number(top[column])}{give} on average ({note})."
     )
+
+
+def where_in_prompt(segment: str) -> str:
+    """A segment's name as the end of "the signal is strongest"."""
+    return "before the subject" if segment == core.SEGMENTS[0] else f"at the {segment}"
 
 
 def study_rank_finding(table: pd.DataFrame, word: str, symbol: str, vocabulary: int) -> str:
