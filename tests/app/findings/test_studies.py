@@ -351,7 +351,7 @@ def test_the_strongest_mean_is_found_among_segments_that_there_are():
     )
     assert "50 prompts" in says
     says = study_norm_finding(table, "input_norm", "FF1")
-    assert "the input is strongest in layer 0 at the before subject: 99 ± 0.25" in says
+    assert "the input is strongest in layer 0 before the subject: 99 ± 0.25" in says
 
 
 def test_one_prompt_has_no_standard_error():
