@@ -19,11 +19,13 @@ from core.editing.hyperparameters import check_layers, check_number, known_setti
 from core.editing.rome import GENERAL, PAPER, check_search, check_token
 from core.editing.second_moments import second_moments
 from core.editing.subject_edits import (
+    Lead,
     Search,
     Templates,
     at_last_token,
     balanced,
     find_shift,
+    first_token_only,
     lead_after,
     observe,
     templates_of,
@@ -99,25 +101,37 @@ def memit(
     templates = [templates_of(model, fact, contexts) for fact in facts]
     moments = second_moments(model, layers, text_file=text_file, on_step=on_step)
     best: Attempt | None = None
-    for place in dict.fromkeys([token, "last"]) if adapt else [token]:
-        leads = best.leads if best else [-1.0] * len(templates)
-        # Only facts that the model does not say yet move to the other token.
-        here = [
-            at_last_token(group) if place == "last" and lead <= 0 else group
-            for group, lead in zip(templates, leads, strict=True)
+    here, goals = list(templates), [None] * len(templates)
+    for place, ask in ways(token, adapt):
+        # Only the facts that the model does not say yet are tried in another way.
+        left = [
+            i
+            for i, group in enumerate(templates)
+            if best is None or not best.leads[i].meets(ask(group).goal)
         ]
-        tried = replace(Search(**search), kl=0.0) if place == "last" else Search(**search)
-        goals = residual_goals(model, here, layers[-1], tried, edits, on_step)
+        if not left:
+            break
+        for i in left:
+            here[i] = ask(at_last_token(templates[i]) if place == "last" else templates[i])
+        kl = {"kl": 0.0} if place == "last" else {}
+        found = residual_goals(
+            model,
+            [here[i] for i in left],
+            layers[-1],
+            replace(Search(**search), **kl),
+            edits,
+            on_step,
+        )
+        for i, goal in zip(left, found, strict=True):
+            goals[i] = goal
         for penalty in weights(weight, adapt):
             changes = solved(model, here, goals, layers, penalty, moments, edits)
-            leads = [lead_after(model, group, edits, changes) for group in here]
+            leads = [lead_after(model, group, edits, changes) for group in templates]
             attempt = Attempt(changes, leads, place, penalty)
             if best is None or attempt.said > best.said:
                 best = attempt
-            if best.said == len(facts):
+            if all(lead.meets(ask(g).goal) for lead, g in zip(leads, templates, strict=True)):
                 break
-        if best.said == len(facts):
-            break
     used = {
         "layers": layers,
         "weight": best.weight,
@@ -130,17 +144,29 @@ def memit(
 
 @dataclass(frozen=True)
 class Attempt:
-    """Changes, by how much each fact's target leads after them, and what was tried."""
+    """Changes, how each fact's target stands after them, and what was tried."""
 
     changes: tuple[Change, ...]
-    leads: list[float]
+    leads: list[Lead]
     token: str
     weight: float
 
     @property
     def said(self) -> int:
-        """How many bare prompts say their target."""
-        return sum(lead > 0 for lead in self.leads)
+        """How many bare prompts say their target, and how many of them its first token."""
+        return sum(lead.rank[0] for lead in self.leads)
+
+
+def ways(token: str, adapt: bool) -> list[tuple[str, Callable[[Templates], Templates]]]:
+    """What is tried, one after the other: the token, and how much of the target is asked for."""
+    if not adapt:
+        return [(token, whole_target)]
+    tokens = dict.fromkeys([token, "last"])
+    return [(place, ask) for ask in (whole_target, first_token_only) for place in tokens]
+
+
+def whole_target(templates: Templates) -> Templates:
+    return templates
 
 
 def weights(weight: float, adapt: bool) -> list[float]:

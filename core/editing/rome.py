@@ -12,7 +12,7 @@ is on the model during the search.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -29,11 +29,13 @@ from core.editing.hyperparameters import (
 )
 from core.editing.second_moments import second_moments
 from core.editing.subject_edits import (
+    Lead,
     Search,
     Templates,
     at_last_token,
     balanced,
     find_shift,
+    first_token_only,
     lead_after,
     observe,
     templates_of,
@@ -115,8 +117,8 @@ def rome(
     Steps are reported for the second moments first (tokens), where they are missing, then for the
     search of the value. Key and value are read on the edited model, second moments on the bare one.
     With `adapt` the change is tried out, and where the bare prompt does not say the target the
-    search goes on in place, then at the prompt's last token; what was used is among the
-    hyperparameters.
+    search goes on in place, then at the prompt's last token, then for the target's first token
+    alone; what was used is among the hyperparameters.
     """
     (fact,) = facts
     check_layers(model, [layer])
@@ -125,14 +127,15 @@ def rome(
     templates = templates_of(model, fact, contexts)
     (moment,) = second_moments(model, [layer], text_file=text_file, on_step=on_step).values()
     best: Attempt | None = None
-    for place, whole in attempts(token, in_place, adapt):
-        tried = attempt(
-            model, templates, layer, moment, place, whole, Search(**search), edits, on_step
-        )
-        if best is None or tried.lead > best.lead:
-            best = tried
-        if best.lead > 0:
+    for group, place, whole in attempts(templates, token, in_place, adapt):
+        if best and best.lead.meets(group.goal):
             break
+        change, used_search = change_for(
+            model, group, layer, moment, place, whole, Search(**search), edits, on_step
+        )
+        lead = lead_after(model, templates, edits, [change])
+        if best is None or lead.rank > best.lead.rank:
+            best = Attempt(change, lead, place, whole, used_search)
     used = {
         "layer": best.change.layer,
         "contexts": contexts,
@@ -146,23 +149,28 @@ def rome(
 
 @dataclass(frozen=True)
 class Attempt:
-    """A change, by how much the target leads after it in the bare prompt, and its settings."""
+    """A change, how the target stands after it, and its settings."""
 
     change: Change
-    lead: float
+    lead: Lead
     token: str
     in_place: bool
     search: Search
 
 
-def attempts(token: str, in_place: bool, adapt: bool) -> list[tuple[str, bool]]:
-    """What is tried, one after the other: (token, in_place)."""
+def attempts(
+    templates: Templates, token: str, in_place: bool, adapt: bool
+) -> Iterator[tuple[Templates, str, bool]]:
+    """What is tried, one after the other: (templates, token, in_place)."""
     asked = (token, in_place)
     others = [(token, True), ("last", False), ("last", True)] if adapt else []
-    return list(dict.fromkeys([asked, *others]))
+    goals = [templates, first_token_only(templates)] if adapt else [templates]
+    for group in goals:
+        for ways in dict.fromkeys([asked, *others]):
+            yield group, *ways
 
 
-def attempt(
+def change_for(
     model: LanguageModel,
     templates: Templates,
     layer: int,
@@ -172,7 +180,8 @@ def attempt(
     search: Search,
     edits: Sequence[Edit],
     on_step: Callable[[int, int], None],
-) -> Attempt:
+) -> tuple[Change, Search]:
+    """One way's change, and the numbers that its search took."""
     if token == "last":
         templates, search = at_last_token(templates), replace(search, kl=0.0)
     with turn(model, edits, gradients=False):
@@ -191,9 +200,7 @@ def attempt(
         on_step=on_step,
         direction=u if in_place else None,
     )
-    change = Change("ff2", layer, u=u[:, None], v=found.shift.cpu()[:, None])
-    lead = lead_after(model, templates, edits, [change])
-    return Attempt(change, lead, token, in_place, found.search)
+    return Change("ff2", layer, u=u[:, None], v=found.shift.cpu()[:, None]), found.search
 
 
 def check_search(search: dict[str, float], contexts: int) -> None:

@@ -63,6 +63,23 @@ class Found:
     search: Search
 
 
+@dataclass(frozen=True)
+class Lead:
+    """By how much the target leads after the bare prompt; above 0 it is the answer."""
+
+    first: float  # its first token
+    least: float  # the token of it that leads least
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """To choose among changes: one that makes the model say the whole target is best."""
+        return (self.first > 0) + (self.least > 0), self.least
+
+    def meets(self, goal: Target) -> bool:
+        """Whether as much of the target is said as `goal` asks for."""
+        return (self.first if len(goal.ids) == 1 else self.least) > 0
+
+
 def contexts(model: LanguageModel, count: int) -> tuple[str, ...]:
     """Short beginnings that the unedited model writes itself, always the same for a model."""
     kept = _contexts.setdefault(model, {})
@@ -102,6 +119,12 @@ def templates_of(model: LanguageModel, fact: Fact, count: int) -> Templates:
         essence=model.encode(essence),
         essence_place=subject_tokens(model, essence, fact.subject)[-1],
     )
+
+
+def first_token_only(templates: Templates) -> Templates:
+    """The same rows; only the target's first token is asked for."""
+    goal = templates.goal
+    return replace(templates, goal=replace(goal, ids=goal.ids[:1], tokens=goal.tokens[:1]))
 
 
 def at_last_token(templates: Templates) -> Templates:
@@ -222,9 +245,14 @@ def divergence(now: Tensor, before: Tensor) -> Tensor:
 
 def lead_after(
     model: LanguageModel, templates: Templates, edits: Sequence[Edit], changes: Sequence[Change]
-) -> float:
-    """By how much the target leads after the bare prompt, the changes made; one turn."""
+) -> Lead:
+    """How the target stands after the bare prompt, the changes made; one turn."""
     row, goal = templates.rows[0], templates.goal
     with turn(model, edits, gradients=False), changed(model, changes):
         hidden = model.read(model.embed(forced_ids(model, row, goal)))
-        return float(smallest_lead(target_logits(model, hidden, [len(row)], goal), goal))
+        logits = target_logits(model, hidden, [len(row)], goal)
+    first = first_token_only(templates).goal
+    return Lead(
+        float(smallest_lead(logits[:, :1], first)),
+        float(smallest_lead(logits, goal)),
+    )
