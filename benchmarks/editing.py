@@ -1,32 +1,64 @@
 """What editing costs: python -m benchmarks.editing
 
-A random model of GPT-2 small's size. Everything is measured in one run, side by side and in turns,
-on prompts that are new each time:
+A random model of GPT-2 small's size; with `--model NAME --records FILE` a pretrained one, on which
+ROME and MEMIT are timed (e). Everything is measured in one run, side by side and in turns, on
+prompts that are new each time:
 (a) a forward pass shift against one bare forward pass;
 (b) the seconds of ROME and MEMIT, and of the second moments that they need once for a layer;
 (c) memory of one edit and of 100 users' edits, above the model;
-(d) `answers` with ten active edits against none.
+(d) `answers` with ten active edits against none;
+(e) ROME and MEMIT as they are against the first version's settings and whole passes, fact by fact
+    in turns, with the scores of both on the same CounterFact records.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import random
 import statistics
 import tempfile
+import time
+from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
+import pandas as pd
 import torch
 
 from benchmarks.analysis import prompt_of, resident, seconds, small_model
-from core import Edit, LanguageModel, answers, edit, estimate_seconds, second_moments
+from core import (
+    Edit,
+    LanguageModel,
+    Record,
+    answers,
+    edit,
+    estimate_seconds,
+    load_counterfact,
+    load_model,
+    second_moments,
+)
+from core.editing import memit, rome
+from core.editing.calibration import draw_known
+from core.editing.hyperparameters import relative_layer
+from core.editing.scores import first_token_scores
 from core.editing.second_moments import WIDTHS_OF_OWN_TEXT
+from core.editing.subject_edits import find_shift
+from core.editing.suffix_pass import run_all, run_on
 
 LENGTHS = (8, 64)
 ROUNDS = 15
 TARGET = "Paris"
 USERS = 100
 TEXT_TOKENS = 1000
+FIRST_VERSION = {  # its defaults for models that nobody tuned
+    "steps": 20,
+    "lr": 0.5,
+    "decay": 0.5,
+    "clamp": 4.0,
+    "margin": None,
+    "adapt": False,
+}
 
 
 def bare_pass(model: LanguageModel, prompt: str) -> None:
@@ -97,6 +129,43 @@ def subject_methods(model: LanguageModel, folder: Path) -> None:
         print(f"(b) {method}: {second:.1f} s (the first one {first:.1f} s)", flush=True)
 
 
+def before_and_now(model: LanguageModel, file: Path, count: int) -> None:
+    """(e), on records that the model answers correctly; second moments are there before."""
+    known, _ = draw_known(model, list(load_counterfact(file)), count, 0, lambda: None)
+    first, last = (relative_layer(model, depth) for depth in memit.DEPTHS)
+    layers = {
+        rome: {"layer": relative_layer(model, rome.DEPTH)},
+        memit: {"layers": tuple(range(first, last + 1)), "weight": 1.0},
+    }
+    wanted = {n for method in layers for n in layers_of(method.defaults(model) | layers[method])}
+    wanted |= {n for method in layers for n in layers_of(method.defaults(model))}
+    second_moments(model, sorted(wanted))
+    for method, where in layers.items():
+        name, rows = method.__name__.rpartition(".")[2], []
+        for record in known:
+            for version, settings in (("before", FIRST_VERSION | where), ("now", {})):
+                passes = run_all if version == "before" else run_on
+                with patch.object(method, "find_shift", partial(find_shift, passes=passes)):
+                    start = time.perf_counter()
+                    change = edited(model, record, name, settings)
+                    took = time.perf_counter() - start
+                scores = first_token_scores(model, record, change)
+                rows.append({"version": version, "seconds": took} | scores)
+        table = pd.DataFrame(rows)
+        took = table.pivot_table(index=table.index // 2, columns="version", values="seconds")
+        print(f"(e) {name}, {len(known)} facts: {(took['before'] / took['now']).median():.1f} x")
+        print(table.groupby("version").mean().round(3).to_string(), flush=True)
+
+
+def edited(model: LanguageModel, record: Record, method: str, settings: dict) -> list[Edit]:
+    words = (record.prompt, record.target_new)
+    return [edit(model, *words, method=method, subject=record.subject, **settings)]
+
+
+def layers_of(settings: dict) -> tuple[int, ...]:
+    return tuple(settings["layers"]) if "layers" in settings else (settings["layer"],)
+
+
 def memory(model: LanguageModel) -> None:
     rng = random.Random(0)
     one = shift(model, prompt_of(model, 8, rng), eta=0.24)
@@ -115,6 +184,14 @@ def memory(model: LanguageModel) -> None:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", help="a pretrained model's name or folder")
+    parser.add_argument("--records", type=Path, help="CounterFact, EasyEdit's form")
+    parser.add_argument("--count", type=int, default=8)
+    given = parser.parse_args()
+    if given.model:
+        before_and_now(load_model(given.model), given.records, given.count)
+        return
     model = small_model()
     print(f"{model.network.num_parameters():,} parameters, {torch.get_num_threads()} threads")
     for length in LENGTHS:

@@ -89,7 +89,10 @@ def memit(
     """A change of rank <= len(facts) for each layer; lambda = weight d_mlp.
 
     Steps are reported for the second moments first (tokens), where they are missing, then for the
-    search of the facts' values. Raises EditError for more than MAX_FACTS facts.
+    search of the facts' values. With `adapt` the changes are tried out, and facts that the model
+    does not say yet are searched for at the prompt's last token, then for their target's first
+    token alone, each with a smaller and smaller lambda. Raises EditError for more than MAX_FACTS
+    facts.
     """
     layers = tuple(sorted(layers))
     check_layers(model, layers)
@@ -101,36 +104,23 @@ def memit(
     templates = [templates_of(model, fact, contexts) for fact in facts]
     moments = second_moments(model, layers, text_file=text_file, on_step=on_step)
     best: Attempt | None = None
-    here, goals = list(templates), [None] * len(templates)
+    here, goals = list(templates), [torch.empty(0)] * len(templates)
     for place, ask in ways(token, adapt):
-        # Only the facts that the model does not say yet are tried in another way.
-        left = [
-            i
-            for i, group in enumerate(templates)
-            if best is None or not best.leads[i].meets(ask(group).goal)
-        ]
-        if not left:
-            break
+        left = unsaid(templates, best, ask)
         for i in left:
             here[i] = ask(at_last_token(templates[i]) if place == "last" else templates[i])
-        kl = {"kl": 0.0} if place == "last" else {}
-        found = residual_goals(
-            model,
-            [here[i] for i in left],
-            layers[-1],
-            replace(Search(**search), **kl),
-            edits,
-            on_step,
-        )
+        asked = Search(**search)
+        asked = replace(asked, kl=0.0) if place == "last" else asked
+        groups = [here[i] for i in left]
+        found = residual_goals(model, groups, layers[-1], asked, edits, on_step)
         for i, goal in zip(left, found, strict=True):
             goals[i] = goal
-        for penalty in weights(weight, adapt):
+        for penalty in weights(weight, adapt) if left else []:
             changes = solved(model, here, goals, layers, penalty, moments, edits)
             leads = [lead_after(model, group, edits, changes) for group in templates]
             attempt = Attempt(changes, leads, place, penalty)
-            if best is None or attempt.said > best.said:
-                best = attempt
-            if all(lead.meets(ask(g).goal) for lead, g in zip(leads, templates, strict=True)):
+            best = attempt if best is None or attempt.said > best.said else best
+            if not unsaid(templates, attempt, ask):
                 break
     used = {
         "layers": layers,
@@ -167,6 +157,17 @@ def ways(token: str, adapt: bool) -> list[tuple[str, Callable[[Templates], Templ
 
 def whole_target(templates: Templates) -> Templates:
     return templates
+
+
+def unsaid(
+    templates: Sequence[Templates], attempt: Attempt | None, ask: Callable[[Templates], Templates]
+) -> list[int]:
+    """The facts of which the model does not say yet what `ask` asks for; all without an attempt."""
+    return [
+        i
+        for i, group in enumerate(templates)
+        if attempt is None or not attempt.leads[i].meets(ask(group).goal)
+    ]
 
 
 def weights(weight: float, adapt: bool) -> list[float]:

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from core.editing.rome import attempts
 from core.editing.subject_edits import Search, at_last_token, find_shift, templates_of
 from core.editing.suffix_pass import keep, run_all, run_on
 from core.model.edited import turn
@@ -89,10 +88,3 @@ def found_with(model, target, search, passes, on_step=lambda done: None, last=Fa
         on_step=lambda done, total: on_step(done),
         passes=passes,
     )
-
-
-def test_what_is_tried_starts_with_what_was_asked_for():
-    assert attempts("subject", False, False) == [("subject", False)]
-    assert attempts("subject", False, True)[:2] == [("subject", False), ("subject", True)]
-    assert attempts("subject", True, True)[0] == ("subject", True)
-    assert attempts("last", True, True) == [("last", True), ("last", False)]
