@@ -16,7 +16,14 @@ from core.editing.calibrated import fixed_settings, read_kept, settings_in, writ
 from core.editing.forward_shift import read_prompt
 from core.editing.hyperparameters import AUTO, check_whole, relative_layer
 from core.editing.methods import edit, method_of
-from core.editing.scores import SCORES, Record, answered, first_token_scores, harmonic_mean
+from core.editing.scores import (
+    SCORES,
+    Record,
+    answered,
+    first_token_scores,
+    harmonic_mean,
+    next_tokens,
+)
 from core.errors import EditError, PromptError
 from core.model.edits import Edit, Fact
 from core.model.fingerprint import fingerprint
@@ -76,11 +83,12 @@ def calibrate(
     trials = trials_of(model, method, drawn)
     rows = []
     for i, record in enumerate(drawn):
+        before = next_tokens(model, record.neighbours)
         for j, made in enumerate(edits_of(model, method, record, trials)):
-            rows.append((*trials[j], *scored(model, record, made).values()))
+            rows.append((*trials[j], *scored(model, record, made, before).values()))
             report(i * len(trials) + j + 1, len(drawn) * len(trials))
     table = summary(rows)
-    settings, fixed = chosen(method, table), chosen(method, table, fixed=True)
+    settings, fixed = chosen(model, method, table), chosen(model, method, table, fixed=True)
     calibration = Calibration(method, asked, len(drawn), settings, fixed, table)
     write_kept(model, method, content_of(calibration, model))
     return calibration
@@ -108,8 +116,7 @@ def trials_of(
     """(layer, strength) to try. Strengths of the forward shift are multiples of a layer's natural
     one, at which the shift is as long as the residual stream: the median over records."""
     depths = EARLY_DEPTHS if method in ("rome", "memit") else DEPTHS
-    usual = method_of(method).defaults(model).get("layer")
-    layers = {relative_layer(model, depth) for depth in depths} | {usual} - {None}
+    layers = {relative_layer(model, depth) for depth in depths} | {usual_layer(model, method)}
     if method != "forward-shift":
         return [(layer, AUTO) for layer in sorted(layers)]
     natural = {layer: [] for layer in sorted(layers)}
@@ -139,20 +146,35 @@ def edits_of(
                 record.target_new,
                 method=method,
                 subject=record.subject,
-                **given(method, layer, strength),
+                **given(model, method, layer, strength),
             )
         except EditError:
             yield None
 
 
-def given(method: str, layer: int, strength: object) -> dict[str, object]:
-    """The hyperparameters of a trial."""
-    place = {"layers": (layer,)} if method in ("memit", "sgd") else {"layer": layer}
-    return place | ({"eta": strength} if method == "forward-shift" else {})
+def given(model: LanguageModel, method: str, layer: int, strength: object) -> dict[str, object]:
+    """The hyperparameters of a trial: MEMIT's usual number of layers, up to this one; from this
+    one to the last for the gradient step."""
+    if method == "memit":
+        width = len(method_of(method).defaults(model)["layers"])
+        return {"layers": tuple(range(max(0, layer - width + 1), layer + 1))}
+    if method == "sgd":
+        return {"layers": tuple(range(layer, model.n_layers))}
+    return {"layer": layer} | ({"eta": strength} if method == "forward-shift" else {})
 
 
-def scored(model: LanguageModel, record: Record, made: Edit | None) -> dict[str, float]:
-    return first_token_scores(model, record, () if made is None else (made,))
+def usual_layer(model: LanguageModel, method: str) -> int:
+    """The one of a trial that is what the method does without a calibration."""
+    defaults = method_of(method).defaults(model)
+    if "layer" in defaults:
+        return defaults["layer"]
+    return defaults["layers"][-1] if method == "memit" else defaults["layers"][0]
+
+
+def scored(
+    model: LanguageModel, record: Record, made: Edit | None, before: Sequence[int]
+) -> dict[str, float]:
+    return first_token_scores(model, record, () if made is None else (made,), before=before)
 
 
 def summary(rows: Sequence[tuple]) -> pd.DataFrame:
@@ -165,7 +187,9 @@ def summary(rows: Sequence[tuple]) -> pd.DataFrame:
     return means
 
 
-def chosen(method: str, table: pd.DataFrame, *, fixed: bool = False) -> dict[str, object]:
+def chosen(
+    model: LanguageModel, method: str, table: pd.DataFrame, *, fixed: bool = False
+) -> dict[str, object]:
     """The best setting of those that reach EFFICACY, {} if none does; with `fixed`, of those with
     one strength for all prompts."""
     good = table[table["efficacy"] >= EFFICACY]
@@ -173,7 +197,7 @@ def chosen(method: str, table: pd.DataFrame, *, fixed: bool = False) -> dict[str
     if good.empty:
         return {}
     best = good.loc[good["harmonic_mean"].idxmax()]
-    settings = given(method, int(best["layer"]), best["strength"])
+    settings = given(model, method, int(best["layer"]), best["strength"])
     strength = settings.get("eta", AUTO)
     return settings | ({} if strength == AUTO else {"eta": float(strength)})
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from core.editing.calibrated import calibrated_settings
 from core.editing.hyperparameters import check_layers, check_number, known_settings, relative_layer
 from core.editing.rome import GENERAL, PAPER, check_search, check_token
 from core.editing.second_moments import second_moments
@@ -69,7 +70,8 @@ def defaults(model: LanguageModel) -> dict[str, object]:
     first, last = (relative_layer(model, depth) for depth in DEPTHS)
     search = {name: value for name, value in GENERAL.items() if name != "in_place"}
     general = {"layers": tuple(range(first, last + 1)), "weight": 1.0} | search
-    return general | known_settings(model, PUBLISHED | MEASURED)
+    known = known_settings(model, PUBLISHED | MEASURED)
+    return general | known | calibrated_settings(model, "memit")
 
 
 def memit(

@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from core.editing.calibrated import calibrated_settings
 from core.editing.hyperparameters import (
     AUTO,
     check_layers,
@@ -98,9 +99,10 @@ MEASURED = {
 
 
 def defaults(model: LanguageModel) -> dict[str, object]:
-    """Published for the catalogue's models, measured for the built-in ones (data/editing/)."""
+    """Published for the catalogue's models, measured (data/editing/), or the calibration's."""
     general = {"layer": relative_layer(model, DEPTH)} | GENERAL
-    return general | known_settings(model, PUBLISHED | MEASURED)
+    known = known_settings(model, PUBLISHED | MEASURED)
+    return general | known | calibrated_settings(model, "rome")
 
 
 def rome(

@@ -56,16 +56,21 @@ def next_tokens(
 
 
 def first_token_scores(
-    model: LanguageModel, record: Record, edits: Sequence[Edit]
+    model: LanguageModel,
+    record: Record,
+    edits: Sequence[Edit],
+    *,
+    before: Sequence[int] | None = None,
 ) -> dict[str, float]:
     """Efficacy, paraphrase and neighbourhood of one record, each the mean over its prompts.
 
     The target's first token is the most probable one after the prompt and its paraphrases; the
-    answer to a neighbour is what it was without the edits. NaN where a record has no such prompt.
+    answer to a neighbour is what it was without the edits: `before`, its `next_tokens`, where they
+    are known. NaN where a record has no such prompt.
     """
     asked = (record.prompt, *record.paraphrases)
     wanted = [model.target(prompt, record.target_new).id for prompt in asked]
-    before = next_tokens(model, record.neighbours)
+    before = next_tokens(model, record.neighbours) if before is None else before
     after = next_tokens(model, (*asked, *record.neighbours), edits)
     right = [float(a == b) for a, b in zip(after, (*wanted, *before), strict=True)]
     groups = (right[:1], right[1 : len(asked)], right[len(asked) :])

@@ -13,8 +13,8 @@ from core import (
     edit,
     known_calibration,
 )
-from core.editing.calibrated import calibrated_settings, file_name, fixed_settings
-from core.editing.calibration import chosen
+from core.editing.calibrated import calibrated_settings, file_name, fixed_settings, write_kept
+from core.editing.calibration import chosen, given, usual_layer
 from core.editing.scores import SCORES, first_token_scores, harmonic_mean
 from core.editing.second_moments import cache_folder
 from tests.conftest import random_model
@@ -50,19 +50,43 @@ def table_of(*rows):
     return table.assign(harmonic_mean=[harmonic_mean(row[2:]) for row in rows], records=4)
 
 
-def test_the_best_mean_of_those_that_work():
+def test_the_best_mean_of_those_that_work(model):
     table = table_of(
         (1, "auto", 1.0, 0.3, 0.9),
         (1, 2.0, 0.98, 0.9, 0.9),  # the best mean, but too little efficacy
         (2, 3.0, 0.99, 0.4, 0.6),
         (2, 5.0, 1.0, 0.6, 0.1),
     )
-    assert chosen("forward-shift", table) == {"layer": 2, "eta": 3.0}
-    assert chosen("forward-shift", table[:2]) == {"layer": 1, "eta": "auto"}
-    assert chosen("forward-shift", table[:2], fixed=True) == {}
-    assert chosen("rome", table) == {"layer": 2}
-    assert chosen("memit", table) == {"layers": (2,)}
-    assert chosen("forward-shift", table[1:2]) == {}
+    assert chosen(model, "forward-shift", table) == {"layer": 2, "eta": 3.0}
+    assert chosen(model, "forward-shift", table[:2]) == {"layer": 1, "eta": "auto"}
+    assert chosen(model, "forward-shift", table[:2], fixed=True) == {}
+    assert chosen(model, "rome", table) == {"layer": 2}
+    assert chosen(model, "memit", table) == {"layers": (2,)}
+    assert chosen(model, "forward-shift", table[1:2]) == {}
+
+
+def test_each_method_is_tried_where_it_works():
+    model = random_model("gpt2")
+    last = model.n_layers - 1
+    wide = len(METHODS["memit"].defaults(model)["layers"])
+    assert given(model, "memit", last, "auto") == {
+        "layers": tuple(range(last - wide + 1, last + 1))
+    }
+    assert given(model, "memit", 0, "auto") == {"layers": (0,)}
+    assert given(model, "sgd", 1, "auto") == {"layers": tuple(range(1, model.n_layers))}
+    for method, chosen_method in METHODS.items():
+        usual = given(model, method, usual_layer(model, method), "auto")
+        defaults = chosen_method.defaults(model)
+        assert {name: defaults[name] for name in usual} == usual
+
+
+@pytest.mark.parametrize("method", ["sgd", "rome", "memit"])
+def test_every_method_uses_what_was_kept(model, method):
+    settings = given(model, method, 1, "auto")
+    kept = {name: list(v) if isinstance(v, tuple) else v for name, v in settings.items()}
+    write_kept(model, method, {"rows": [], "settings": kept, "fixed": {}})
+    defaults = METHODS[method].defaults(model)
+    assert {name: defaults[name] for name in settings} == settings
 
 
 def test_harmonic_mean_by_hand():
