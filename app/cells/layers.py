@@ -81,6 +81,7 @@ def token_ranks_cell(number: int, request: Request) -> None:
                 f"Rank of the {word} in {symbol}",
                 "Segment" if segmented else "Prompt token",
                 dark=is_dark(),
+                subject=() if segmented else tables.subject_positions(request),
             ),
             f"Line chart of the {word}'s rank in {symbol} by layer",
             fit=True,

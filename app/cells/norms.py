@@ -81,7 +81,7 @@ def target_rank_cell(number: int, request: Request) -> None:
     place = cell(
         number,
         "Where the update points to the target",
-        "Each line follows one prompt token: how probable δ of FF2 makes your target. The lower "
+        "A line follows one prompt token: how probable δ of FF2 makes your target. The lower "
         "a line runs, the more the update, which subtracts δ, pushes towards the target.",
         key="target_rank",
     )
@@ -93,7 +93,9 @@ def target_rank_cell(number: int, request: Request) -> None:
         return
     place.show(
         target_rank_finding(lens, run.target.token, vocabulary),
-        token_rank_by_layer(lens, vocabulary, dark=is_dark()),
+        token_rank_by_layer(
+            lens, vocabulary, dark=is_dark(), subject=tables.subject_positions(request)
+        ),
         "Line chart of the target's rank in the gradient by layer, a line for each prompt token",
         fit=True,
     )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Collection
+from functools import partial
 
 import altair as alt
 import pandas as pd
 
 from app.charts.palette import ACCENT, INK, LINES, QUIET
+from app.charts.rank_crowd import MANY, crowd_layers, featured
 from app.charts.rank_length import RANK_TITLE
 from app.charts.style import finished
 from app.titles import MATRIX_TITLES
-from app.words import shortened, visible
+from app.words import number, shortened, visible
 
 CROWD = 6  # of more lines than this, only the last prompt token's stands out
 
@@ -84,22 +87,68 @@ def token_rank_by_layer(
     x_title: str = "Prompt token",
     *,
     dark: bool,
+    subject: Collection[int] = (),
 ) -> alt.LayerChart:
     """A word's lens rank against layer, a line a prompt token or segment (Figures 6, 18-21).
 
     lens: backward_lens, or its segment_means; cells without a rank are left out. Rank 0 (most
-    probable) is on top; both ends are named.
+    probable) is on top; both ends are named. Of many tokens, only a few have a line: the last
+    one, the highest, and those at the positions of the `subject`.
     """
     data = lens[lens[column].notna()].copy()
     if "near_zero" in data:
         data = data[~data["near_zero"]]
     data["rank"] = data[column].astype("float64")
+    data["size"] = data["norm"].map(number)
     numbered = x_title == "Prompt token"  # segments have different names, tokens may repeat
     data["Token"] = [
         f"{position + 1}. {shortened(visible(token), 16)}" if numbered else token
         for position, token in zip(data["position"], data["token"], strict=True)
     ]
+    x = alt.X("layer:O", title="Layer", axis=alt.Axis(labelAngle=0))
+    y = partial(lens_rank_axis, vocabulary=vocabulary, title=title)
+    tooltip = [
+        alt.Tooltip("Token:N", title=x_title),
+        alt.Tooltip("layer:O", title="Layer"),
+        alt.Tooltip("rank:Q", title=title, format=",.0f"),
+        alt.Tooltip("size:N", title="‖δ‖, L2"),
+    ]
     last = lens["position"].max()
+    if data["position"].nunique() > MANY:
+        why = featured(data, last, subject)
+        chart = crowd_layers(data, why, x, y, tooltip, dark=dark)
+    else:
+        chart = token_lines(data, last, x, y, tooltip, vocabulary, x_title, dark=dark)
+    return finished(chart.properties(height=320), dark)
+
+
+def lens_rank_axis(column: str, *, vocabulary: int, title: str) -> alt.Y:
+    """From the most probable token on top to the least probable one."""
+    ends = (
+        f"datum.value == 0 ? 'most probable (0)' : datum.value == {vocabulary - 1} ? "
+        f"'least probable ({vocabulary - 1:,})' : format(datum.value, ',')"
+    )
+    ticks = [0, *(round((vocabulary - 1) * part / 4) for part in (1, 2, 3)), vocabulary - 1]
+    return alt.Y(
+        f"{column}:Q",
+        title=title,
+        scale=alt.Scale(domain=[0, vocabulary - 1], reverse=True, nice=False),
+        axis=alt.Axis(values=ticks, labelExpr=ends, labelLimit=220),
+    )
+
+
+def token_lines(
+    data: pd.DataFrame,
+    last: int,
+    x: alt.X,
+    y: Callable[[str], alt.Y],
+    tooltip: list[alt.Tooltip],
+    vocabulary: int,
+    x_title: str,
+    *,
+    dark: bool,
+) -> alt.LayerChart:
+    """A line with dots a token; data: layer, position, Token, rank and the tooltip's fields."""
     names = list(data.sort_values("position")["Token"].unique())
     at_last = data.loc[data["position"] == last, "Token"]
     last_name = names[-1] if at_last.empty else at_last.iloc[0]
@@ -113,11 +162,6 @@ def token_rank_by_layer(
     if crowded:
         line_ends = line_ends[line_ends["Token"] == last_name]
     direct = crowded or well_apart(line_ends["rank"], vocabulary)
-    ends = (
-        f"datum.value == 0 ? 'most probable (0)' : datum.value == {vocabulary - 1} ? "
-        f"'least probable ({vocabulary - 1:,})' : format(datum.value, ',')"
-    )
-    ticks = [0, *(round((vocabulary - 1) * part / 4) for part in (1, 2, 3)), vocabulary - 1]
     colour = alt.Color(
         "Token:N",
         title=x_title,
@@ -125,16 +169,7 @@ def token_rank_by_layer(
         sort=names,
         legend=None if direct else alt.Legend(columns=1, symbolLimit=80),
     )
-    base = alt.Chart(data).encode(
-        x=alt.X("layer:O", title="Layer", axis=alt.Axis(labelAngle=0)),
-        y=alt.Y(
-            "rank:Q",
-            title=title,
-            scale=alt.Scale(domain=[0, vocabulary - 1], reverse=True, nice=False),
-            axis=alt.Axis(values=ticks, labelExpr=ends, labelLimit=220),
-        ),
-        color=colour,
-    )
+    base = alt.Chart(data).encode(x=x, y=y("rank"), color=colour)
     lines = base.mark_line(point={"size": 40, "filled": True}).encode(
         opacity=alt.when(hover)
         .then(alt.value(0.9))
@@ -144,22 +179,17 @@ def token_rank_by_layer(
         strokeWidth=alt.when(f"datum.Token == {json.dumps(last_name)}")
         .then(alt.value(4))
         .otherwise(alt.value(2)),
-        tooltip=[
-            alt.Tooltip("Token:N", title=x_title),
-            alt.Tooltip("layer:O", title="Layer"),
-            alt.Tooltip("rank:Q", title=title, format=",.0f"),
-            alt.Tooltip("norm:Q", title="‖δ‖, L2", format=".4f"),
-        ],
+        tooltip=tooltip,
     )
     chart = lines.add_params(hover)
-    if direct:
-        labels = (
-            base.mark_text(align="left", dx=8, fontSize=12, fontWeight="bold")
-            .encode(text="Token:N")
-            .properties(data=line_ends)
-        )
-        chart = alt.layer(chart, labels)
-    return finished(chart.properties(height=320), dark)
+    if not direct:
+        return chart
+    labels = (
+        base.mark_text(align="left", dx=8, fontSize=12, fontWeight="bold")
+        .encode(text="Token:N")
+        .properties(data=line_ends)
+    )
+    return alt.layer(chart, labels)
 
 
 def well_apart(ranks: pd.Series, vocabulary: int) -> bool:

@@ -61,6 +61,14 @@ def segments(request: Request) -> tuple[str, ...]:
     return core.segments(request.model, request.prompt, request.subject)
 
 
+def subject_positions(request: Request) -> tuple[int, ...]:
+    """Where the subject's tokens stand; none where the prompt has no subject."""
+    if request.subject is None:
+        return ()
+    of_subject = (core.SEGMENTS[1], core.SEGMENTS[2], core.SEGMENTS[3])
+    return tuple(i for i, name in enumerate(segments(request)) if name in of_subject)
+
+
 def layer_similarity(request: Request, position: int) -> pd.DataFrame:
     return core.layer_similarity(trace(request), position=position)
 

@@ -564,7 +564,7 @@ def test_one_prompt_token_is_singular():
     assert marks(layer_chart(1, 6, False), "text")[0][1][0]["text"].startswith("1 prompt token:")
 
 
-@every_size
+@pytest.mark.parametrize("size", [(4, 6), (12, 30)], ids=str)
 @both_themes
 def test_target_ranks_run_from_most_probable_on_top_without_near_zero_cells(size, dark):
     n_tokens, n_layers = size
@@ -584,7 +584,7 @@ def test_target_ranks_run_from_most_probable_on_top_without_near_zero_cells(size
     assert "'least probable (4,095)'" in ends
 
 
-@every_size
+@pytest.mark.parametrize("size", [(4, 6), (12, 30)], ids=str)
 @both_themes
 def test_each_prompt_token_has_a_line_and_only_the_last_ones_is_the_accent(size, dark):
     n_tokens, _ = size
@@ -614,8 +614,61 @@ def test_lines_are_named_where_they_end_or_else_in_a_legend():
     together = token_rank_by_layer(table, VOCABULARY, dark=False)
     assert marks(together, "text") == []
     assert marks(together, "line")[0][0]["color"]["legend"]["symbolLimit"] >= 10
-    crowd = target_chart(60, 48, False)
-    assert [row["Token"] for row in marks(crowd, "text")[0][1]] == ["60. ·sat"]
+    crowd = target_chart(12, 48, False)
+    assert [row["Token"] for row in marks(crowd, "text")[0][1]] == ["12. ·sat"]
+
+
+def crowd_table(n_tokens=40, n_layers=30):
+    """Token i has rank 100 (i + 1) in every layer, but token 7 is higher than all others."""
+    table = lens(words(n_tokens), n_layers)
+    ranks = (table["position"] * 100 + 100).mask(table["position"] == 7, 3)
+    table["target_rank"] = ranks.where(~table["near_zero"]).astype("Int64")
+    return table
+
+
+@both_themes
+def test_of_many_tokens_a_few_have_lines_and_the_others_are_a_band(dark):
+    chart = token_rank_by_layer(crowd_table(), VOCABULARY, dark=dark, subject=[1, 2, 3, 4])
+    assert marks(chart, "text") == []
+    (_, median), (encoding, rows), (near, everyone) = marks(chart, "line")
+    scale = encoding["color"]["scale"]
+    assert scale["domain"] == [
+        "3. ·sat (subject)",  # the last three of the subject's tokens
+        "4. ·the (subject)",
+        "5. ·cat (subject)",
+        "8. ·cat (highest)",
+        "40. ·the (last)",
+        "median of 40 tokens; half of them lie in the band",
+    ]
+    assert {row["Line"] for row in rows} == set(scale["domain"][:-1])
+    assert scale["range"][4:] == [ACCENT[dark], QUIET[dark]]
+    assert len(set(scale["range"])) == 6
+    assert len(everyone) == 29 * 40 + 1
+    assert near["opacity"]["value"] == 0  # but where the pointer is
+    for unit, _ in units(chart.to_dict()):
+        if unit["mark"]["type"] == "point":
+            assert unit["encoding"]["opacity"]["value"] == 0
+        else:
+            assert "point" not in unit["mark"]
+    (_, band), *_ = marks(chart, "area")
+    assert band == median
+    assert [row["layer"] for row in band] == list(range(29))  # in the last there is one token
+    inner = sorted([*(100 * i + 100 for i in range(40) if i != 7), 3])
+    for row in band:
+        assert row["low"] < row["rank"] < row["high"]
+        assert sum(row["low"] <= rank <= row["high"] for rank in inner) == 20
+        assert row["rank"] == (inner[19] + inner[20]) / 2
+
+
+def test_without_a_subject_the_last_and_the_highest_have_lines():
+    chart = token_rank_by_layer(crowd_table(13), VOCABULARY, dark=False)
+    names = marks(chart, "line")[1][0]["color"]["scale"]["domain"]
+    assert names[:-1] == ["8. ·cat (highest)", "13. ·the (last)"]
+    silent = crowd_table()
+    silent.loc[silent["position"] == 39, "target_rank"] = pd.NA
+    chart = token_rank_by_layer(silent, VOCABULARY, dark=False, subject=[39])
+    names = marks(chart, "line")[1][0]["color"]["scale"]["domain"]
+    assert names[:-1] == ["8. ·cat (highest)"]
 
 
 @pytest.mark.parametrize("token", AWKWARD)
