@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.cells.controls import some_layers
 from app.cells.tooltips import describe_cells
 from app.charts.token_table import Quantity, token_table
 from app.findings.edits import lens_change_finding
@@ -20,7 +21,8 @@ def lens_cell(request: Request) -> None:
         "shows where the target's probability rose (orange) or fell (blue).",
         key="lenses",
     )
-    view = place.controls.segmented_control(
+    row = place.controls.container(horizontal=True, vertical_alignment="bottom", gap="large")
+    view = row.segmented_control(
         "View",
         ["difference", "after", "before"],
         format_func=str.capitalize,
@@ -48,6 +50,10 @@ def lens_cell(request: Request) -> None:
         "Target before": before["target_probability"].map("{:.2%}".format),
         "Target after": after["target_probability"].map("{:.2%}".format),
     }
+    top = int(after.loc[gain.idxmax(), "layer"])
+    table = some_layers(row, table, top, "lenses")
+    tooltips = {title: lines[table.index] for title, lines in tooltips.items()}
+    changed = before["top_tokens"].str[0] != after["top_tokens"].str[0]
     place.show(
         lens_change_finding(before, after, target),
         token_table(
@@ -56,7 +62,7 @@ def lens_cell(request: Request) -> None:
             quantity,
             tooltips,
             dark=is_dark(),
-            marked=before["top_tokens"].str[0] != after["top_tokens"].str[0],
+            marked=changed[table.index],
         ),
         f"Heatmap by layer and prompt token: {view}",
         fit=False,

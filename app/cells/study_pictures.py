@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 import core
-from app.cells.controls import SEGMENT_WIDTH, choice
+from app.cells.controls import SEGMENT_WIDTH, choice, some_layers
 from app.cells.shipped_studies import claims_cell, is_shipped, shipped_code
 from app.cells.tooltips import short_number
 from app.charts.grid import cosine_table
@@ -162,9 +162,11 @@ def norms_cell(number: int, main: core.Study, answered: str) -> None:
         nothing(place, answered)
         return
     title = "‖δ‖, L2" if column == "norm" else "‖x‖, L2"
+    strongest = int(table.loc[table[column].idxmax(), "layer"])
+    shown = some_layers(place.controls, table, strongest, "study_norms")
     place.show(
         study_norm_finding(table, column, MODULE_TITLES[module]),
-        segment_table(table, column, Quantity(column, column, f"Mean {title}"), title),
+        segment_table(shown, column, Quantity(column, column, f"Mean {title}"), title),
         f"Heatmap of the mean {title} by layer and segment of the prompt",
         fit=False,
     )
@@ -183,9 +185,9 @@ def ranks_cell(
         key="study_ranks",
         original=True,
     )
-    row = place.controls.columns(2, vertical_alignment="bottom")
-    matrix = choice(row[0], "Vector", VECTOR_TITLES, "study_vector", default="ff2", bound=False)
-    word = choice(row[1], "Word", WORD_TITLES, "study_word", default="target", bound=False)
+    row = place.controls.container(horizontal=True, vertical_alignment="bottom", gap="large")
+    matrix = choice(row, "Vector", VECTOR_TITLES, "study_vector", default="ff2", bound=False)
+    word = choice(row, "Word", WORD_TITLES, "study_word", default="target", bound=False)
     everything = main.token_ranks
     table = everything[(everything["answered"] == answered) & (everything["matrix"] == matrix)]
     if not table["n"].any():
@@ -201,7 +203,7 @@ def ranks_cell(
     )
     place.show(
         study_rank_finding(table, word, symbol, main.header.vocabulary_size),
-        segment_table(table, f"{word}_rank", quantity, title),
+        segment_table(some_layers(row, table, (), "study_ranks"), f"{word}_rank", quantity, title),
         f"Heatmap of the mean rank of the {word} by layer and segment",
         fit=False,
     )

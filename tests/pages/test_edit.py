@@ -11,7 +11,17 @@ from app.shell.ledger import LEDGER, Entry
 from app.shell.models import load
 from app.shell.navigation import EDIT
 from core.model.locks import person
-from tests.pages.test_pages import CHARTS, after, charts, gated, job_of, open_page, texts
+from tests.conftest import random_model
+from tests.pages.test_pages import (
+    CHARTS,
+    after,
+    chart_data,
+    charts,
+    gated,
+    job_of,
+    open_page,
+    texts,
+)
 
 PAGE = "edit"
 PICTURES = 3  # answers, lenses, where it landed
@@ -274,3 +284,33 @@ def test_tuning_runs_in_the_background_and_shows_what_it_found(monkeypatch, tmp_
     assert "Measured on 2 facts that the model knows" in texts(at)
     found = core.known_calibration(load("tiny-gpt2"), "forward-shift")
     assert (found.known, found.settings["layer"] < 8) == (2, True)
+
+
+def test_a_deep_models_tables_show_every_second_layer_at_first(tmp_path):
+    model = random_model("llama", layers=30)
+    model.network.save_pretrained(tmp_path)
+    model.tokenizer.save_pretrained(tmp_path)
+    deep = core.load_model(str(tmp_path))
+    entry = Entry(core.edit(deep, "Obama grew up in", "Paris", method="forward-shift"), "mine")
+    at = open_page(PAGE, model=str(tmp_path))
+    at.session_state[LEDGER] = [entry]
+    at.run()
+    assert not at.exception
+    switch, index = at.toggle(key="lenses_some_of_30"), 1
+    assert (switch.label, switch.value) == ("Every 2nd layer", True)
+    table = chart_data(at, index)
+    assert set(range(1, 30, 2)) <= set(table["layer"]) < set(range(30))
+    switch.set_value(False).run()
+    assert set(chart_data(at, index)["layer"]) == set(range(30))
+    before, after = (
+        core.forward_lens(deep, "Obama grew up in", "Paris", edits=e) for e in ((), (entry.edit,))
+    )
+    gain = after["target_probability"] - before["target_probability"]
+    assert before.loc[gain.idxmax(), "layer"] in set(table["layer"])  # the finding's
+    changed = before["top_tokens"].str[0] != after["top_tokens"].str[0]
+    expected = {(row.layer, row.position) for row in before[changed].itertuples()}
+    seen = set(table["layer"])
+    assert changed.any()
+    assert {(r.layer, r.position) for r in table[table["marked"]].itertuples()} == {
+        place for place in expected if place[0] in seen
+    }

@@ -300,3 +300,23 @@ def test_a_bad_prompt_does_not_keep_a_study_from_running():
     at = studied(at)
     assert not at.exception
     assert len(charts(at)) == PICTURES
+
+
+def test_a_deep_models_tables_show_every_second_layer_at_first():
+    at = open_page(PAGE, model="tiny-gpt2")
+    assert not [toggle for toggle in at.toggle if "layer" in toggle.label]
+    name = next(name for name, study in shipped().items() if study.header.n_layers == 30)
+    at.selectbox(key="main_study_0_shipped:tiny-gpt2").set_value(name).run()
+    assert not at.exception
+    tables = {"study_norms": 1, "study_ranks": 2}
+    for key, index in tables.items():
+        switch = at.toggle(key=f"{key}_some_of_30")
+        assert (switch.label, switch.value) == ("Every 2nd layer", True)
+        seen = set(chart_data(at, index)["layer"])
+        assert set(range(1, 30, 2)) <= seen < set(range(30))
+        at.toggle(key=f"{key}_some_of_30").set_value(False).run()
+        assert set(chart_data(at, index)["layer"]) == set(range(30))
+    study = shipped()[name]
+    norms = study.norms[(study.norms["answered"] == "all") & (study.norms["module"] == "ff2")]
+    at.toggle(key="study_norms_some_of_30").set_value(True).run()
+    assert norms.loc[norms["norm"].idxmax(), "layer"] in set(chart_data(at, 1)["layer"])
