@@ -16,7 +16,7 @@ from app.notebook.cell import cell, is_dark
 from app.notebook.code import code_lines
 from app.shell.state import Request
 from app.titles import MATRIX_TITLES
-from app.words import code_span, shortened, visible
+from app.words import code_span, number, shortened, visible
 
 STEPS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 SHOWN = 5  # words and neurons a column
@@ -100,7 +100,7 @@ def panels(result: core.ImprintAndShift, copies: pd.DataFrame) -> list[Panel]:
         "copies of x into its neurons",
         tuple(f"neuron {neuron}" for neuron in top["neuron"]),
         tuple(abs(float(c)) / largest for c in top["copies"]),
-        tuple(f"{c:+.2g} x" for c in top["copies"]),
+        tuple(f"{'+' if c > 0 else ''}{number(c, 2)} x" for c in top["copies"]),
     )
     return [
         words("The MLP reads", "x of FF1, by the logit lens", "input", "before"),

@@ -6,7 +6,8 @@ import altair as alt
 import pandas as pd
 
 from app.charts.palette import ACCENT, LINES
-from app.charts.style import finished
+from app.charts.style import NUMBER_LABEL, finished
+from app.words import number
 
 TITLES = {
     "efficacy": "says the target",
@@ -23,6 +24,7 @@ def strength_curve(table: pd.DataFrame, layer: int, *, dark: bool) -> alt.Chart:
     own = table[(table["layer"] == layer) & (table["strength"] != "auto")]
     data = own.melt(["strength"], list(TITLES), "score", "share").dropna()
     data = data.assign(strength=data["strength"].astype(float), Score=data["score"].map(TITLES))
+    data["strength_text"] = data["strength"].map(number)
     names = list(TITLES.values())
     colour = alt.Color(
         "Score:N",
@@ -34,7 +36,12 @@ def strength_curve(table: pd.DataFrame, layer: int, *, dark: bool) -> alt.Chart:
         alt.Chart(data)
         .mark_line(point={"size": 60, "filled": True})
         .encode(
-            x=alt.X("strength:Q", title="Strength (η, log scale)", scale=alt.Scale(type="log")),
+            x=alt.X(
+                "strength:Q",
+                title="Strength (η, log scale)",
+                scale=alt.Scale(type="log"),
+                axis=alt.Axis(labelExpr=NUMBER_LABEL),
+            ),
             y=alt.Y(
                 "share:Q",
                 title="Share of the facts",
@@ -45,8 +52,8 @@ def strength_curve(table: pd.DataFrame, layer: int, *, dark: bool) -> alt.Chart:
             shape=alt.Shape("Score:N", title=None, scale=alt.Scale(domain=names)),
             tooltip=[
                 "Score:N",
-                alt.Tooltip("strength:Q", title="Strength", format=".3g"),
-                "share:Q",
+                alt.Tooltip("strength_text:N", title="Strength"),
+                alt.Tooltip("share:Q", title="Share of the facts", format=".0%"),
             ],
         )
         .properties(height=260),

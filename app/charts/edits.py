@@ -8,6 +8,7 @@ import pandas as pd
 from app.charts.palette import ACCENT, INK, LINES
 from app.charts.style import finished
 from app.titles import MATRIX_TITLES
+from app.words import number
 
 MEASURES = {
     "target_probability": "Target's probability",
@@ -23,7 +24,7 @@ def landing_chart(sizes: pd.DataFrame, n_layers: int, *, dark: bool) -> alt.Char
     """
     names = [t for t in MATRIX_TITLES.values() if t in set(sizes["Matrix"])]
     chart = (
-        alt.Chart(sizes)
+        alt.Chart(sizes.assign(size=sizes["norm"].map(number)))
         .mark_bar()
         .encode(
             x=alt.X(
@@ -44,7 +45,7 @@ def landing_chart(sizes: pd.DataFrame, n_layers: int, *, dark: bool) -> alt.Char
                 alt.Tooltip("Matrix:N"),
                 alt.Tooltip("layer:O", title="Layer"),
                 alt.Tooltip("share:Q", title="Part of the matrix", format=".2%"),
-                alt.Tooltip("norm:Q", title="Norm of the change", format=".3g"),
+                alt.Tooltip("size:N", title="Norm of the change"),
                 alt.Tooltip("rank:Q", title="Rank, at most"),
             ],
         )

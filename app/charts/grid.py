@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import altair as alt
 import pandas as pd
 
 from app.charts.palette import ACCENT, DIVERGING, INK, QUIET, diverging
-from app.charts.style import finished
+from app.charts.style import NUMBER_LABEL, finished
 from app.charts.token_table import PAGE_WIDTH
-from app.words import shortened, visible
+from app.words import number, shortened, visible
 
 LARGEST_WITH_TEXT = 16  # layers up to which each cell of a cosine table holds its number
 
@@ -83,6 +84,7 @@ def neuron_table(
         place=overlap["order"].map({order: i for i, order in enumerate(orders)}),
         value=overlap[column],
         shown=[visible(token) for token in overlap["token"]],
+        size=overlap["norm"].map(number),
     )
     pick = alt.selection_point(name="cell", fields=["neuron"], on="click", empty=False)
     base = alt.Chart(data).encode(
@@ -103,7 +105,7 @@ def neuron_table(
         tooltip=[
             alt.Tooltip("neuron:O", title="Neuron"),
             alt.Tooltip("order:Q", title="Place by norm (0 is the largest)"),
-            alt.Tooltip("norm:Q", title="Norm, L2", format=".3g"),
+            alt.Tooltip("size:N", title="Norm, L2"),
             alt.Tooltip("shown:N", title="Spanning vector of"),
             alt.Tooltip("overlap:Q", title="Shared top tokens"),
             alt.Tooltip("cosine:Q", title="Cosine", format=".2f"),
@@ -146,6 +148,7 @@ def span_table(span: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
     data = span.assign(
         text=["0" if abs(v) < 0.005 else f"{v:+.2f}" for v in span["coefficient"] / limit],
         ink=[colours.ink((v / limit + 1) / 2) for v in span["coefficient"]],
+        shown=span["coefficient"].map(number),
     )
     base = alt.Chart(data).encode(
         x=alt.X("place:O", title="The largest neurons", axis=neuron_axis(span)),
@@ -162,7 +165,7 @@ def span_table(span: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
         tooltip=[
             alt.Tooltip("neuron:O", title="Neuron"),
             alt.Tooltip("label:N", title="Vector"),
-            alt.Tooltip("coefficient:Q", title="Coefficient", format=".3g"),
+            alt.Tooltip("shown:N", title="Coefficient"),
         ],
     )
     rects = base.mark_rect(stroke=INK[dark], strokeOpacity=0.12).encode(
@@ -172,7 +175,9 @@ def span_table(span: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
             scale=alt.Scale(
                 domain=[-limit, 0, limit], range=list(colours.stops), interpolate="rgb"
             ),
-            legend=alt.Legend(orient="bottom", gradientLength=220, gradientThickness=10),
+            legend=alt.Legend(
+                orient="bottom", gradientLength=220, gradientThickness=10, labelExpr=NUMBER_LABEL
+            ),
         )
     )
     words = base.mark_text(fontSize=12).encode(text="text:N", color=alt.Color("ink:N", scale=None))
@@ -198,13 +203,18 @@ def coefficient_chart(neuron: pd.DataFrame, symbol: str, *, dark: bool) -> alt.L
     tokens = neuron.sort_values("position")["token"]
     labels = json.dumps([shortened(visible(token), 16) for token in tokens])
     colours = DIVERGING[dark]
-    data = neuron.assign(shown=[visible(token) for token in neuron["token"]])
+    data = neuron.assign(
+        shown=[visible(token) for token in neuron["token"]],
+        size=neuron["coefficient"].map(partial(number, digits=4)),
+    )
     bars = (
         alt.Chart(data)
         .mark_bar()
         .encode(
             x=alt.X(
-                "coefficient:Q", title=f"Coefficient of {symbol}", axis=alt.Axis(format=".2~g")
+                "coefficient:Q",
+                title=f"Coefficient of {symbol}",
+                axis=alt.Axis(labelExpr=NUMBER_LABEL),
             ),
             y=alt.Y(
                 "position:O",
@@ -216,7 +226,7 @@ def coefficient_chart(neuron: pd.DataFrame, symbol: str, *, dark: bool) -> alt.L
             .otherwise(alt.value(colours[2])),
             tooltip=[
                 alt.Tooltip("shown:N", title="Prompt token"),
-                alt.Tooltip("coefficient:Q", title="Coefficient", format=".4g"),
+                alt.Tooltip("size:N", title="Coefficient"),
                 alt.Tooltip("cosine:Q", title="Cosine", format=".3f"),
                 alt.Tooltip("overlap:Q", title="Shared top tokens"),
             ],

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import altair as alt
 import pandas as pd
 
 from app.charts.palette import ACCENT, LINES, QUIET
-from app.charts.style import finished
+from app.charts.style import NUMBER_LABEL, finished
+from app.words import number
 from core import ImprintAndShift
 
 MOST_DOTS = 1500  # evenly spaced ones of a wider output
@@ -23,20 +26,22 @@ def agreement_chart(result: ImprintAndShift, *, dark: bool) -> alt.LayerChart:
         names = {"predicted": "this token alone"}
     data = changes.melt(["output", "measured"], list(names), "source", "prediction")
     data["Prediction"] = data["source"].map(names)
+    for column in ("prediction", "measured"):
+        data[f"{column}_text"] = data[column].map(partial(number, digits=5))
     ends = [data["prediction"].min(), data["prediction"].max()]
     diagonal = (
         alt.Chart(pd.DataFrame({"a": ends, "b": ends}))
         .mark_line(strokeDash=[5, 4], color=QUIET[dark])
         .encode(x="a:Q", y="b:Q")
     )
-    number = alt.Axis(format=".2~g", tickCount=6)
+    numbers = alt.Axis(labelExpr=NUMBER_LABEL, tickCount=6)
     colours = [ACCENT[dark], LINES[dark][0]][: len(names)]
     dots = (
         alt.Chart(data)
         .mark_point(filled=True, size=26, opacity=0.65)
         .encode(
-            x=alt.X("prediction:Q", title="Predicted change", axis=number),
-            y=alt.Y("measured:Q", title="Measured change", axis=number),
+            x=alt.X("prediction:Q", title="Predicted change", axis=numbers),
+            y=alt.Y("measured:Q", title="Measured change", axis=numbers),
             color=alt.Color(
                 "Prediction:N",
                 scale=alt.Scale(domain=list(names.values()), range=colours),
@@ -44,8 +49,8 @@ def agreement_chart(result: ImprintAndShift, *, dark: bool) -> alt.LayerChart:
             ),
             tooltip=[
                 alt.Tooltip("output:O", title="Output number"),
-                alt.Tooltip("prediction:Q", title="Predicted", format=".5g"),
-                alt.Tooltip("measured:Q", title="Measured", format=".5g"),
+                alt.Tooltip("prediction_text:N", title="Predicted"),
+                alt.Tooltip("measured_text:N", title="Measured"),
             ],
         )
     )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import altair as alt
 import pandas as pd
 
 from app.charts.palette import ACCENT, INK, LINES
-from app.charts.style import finished
+from app.charts.style import NUMBER_LABEL, finished
 from app.titles import RATE_TITLES
+from app.words import number
 
 SHAPES = ("circle", "square", "diamond")
 WIDE = 8  # from this ratio of largest to smallest on, perplexities get a log scale
@@ -26,7 +28,7 @@ def rate_by_layer(table: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
         "shown:Q",
         title="Smallest rate that works (log scale)",
         scale=alt.Scale(type="log"),
-        axis=alt.Axis(format="~g", values=log_ticks(data["shown"].dropna())),
+        axis=alt.Axis(labelExpr=NUMBER_LABEL, values=log_ticks(data["shown"].dropna())),
     )
     return finished(alt.layer(lines(data, y, dark)).properties(height=300), dark)
 
@@ -41,7 +43,7 @@ def perplexity_by_layer(table: pd.DataFrame, before: str, *, dark: bool) -> alt.
         "shown:Q",
         title="Perplexity (log scale)" if wide else "Perplexity",
         scale=alt.Scale(type="log" if wide else "linear", zero=False),
-        axis=alt.Axis(format="~g" if base < 1000 else ",.0f", tickCount=6),
+        axis=alt.Axis(labelExpr=NUMBER_LABEL, tickCount=6),
     )
     named = alt.StrokeDash(
         "text:N",
@@ -73,8 +75,16 @@ def lines(data: pd.DataFrame, y: alt.Y, dark: bool) -> alt.Chart:
     legend = alt.Legend(orient="top", labelLimit=300, symbolSize=90)
     chosen = {"title": "Method", "sort": names, "legend": legend}
     ratio = data["perplexity"] / data["base_perplexity"]
+    written = {
+        f"{name}_text": column.map(partial(number, digits=4))
+        for name, column in (
+            ("rate", data["rate"]),
+            ("perplexity", data["perplexity"]),
+            ("ratio", ratio),
+        )
+    }
     return (
-        alt.Chart(data.assign(Method=data["method"].map(RATE_TITLES), ratio=ratio))
+        alt.Chart(data.assign(Method=data["method"].map(RATE_TITLES), **written))
         .mark_line(point={"size": 60, "filled": True})
         .encode(
             x=alt.X("layer:O", title="Layer", axis=alt.Axis(labelAngle=0, labelOverlap="parity")),
@@ -88,9 +98,9 @@ def lines(data: pd.DataFrame, y: alt.Y, dark: bool) -> alt.Chart:
             tooltip=[
                 alt.Tooltip("Method:N"),
                 alt.Tooltip("layer:O", title="Layer"),
-                alt.Tooltip("rate:Q", title="Smallest rate", format=".3g"),
-                alt.Tooltip("perplexity:Q", title="Perplexity", format=",.4~g"),
-                alt.Tooltip("ratio:Q", title="Times as before", format=".3f"),
+                alt.Tooltip("rate_text:N", title="Smallest rate"),
+                alt.Tooltip("perplexity_text:N", title="Perplexity"),
+                alt.Tooltip("ratio_text:N", title="Times as before"),
             ],
         )
     )

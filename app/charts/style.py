@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import json
+
 import altair as alt
 
 from app.charts.palette import INK
+from app.words import SUPERSCRIPTS
 
 FONT_SIZE = 12
+# Vega's expression for the numbers of an axis or a legend, as app.words.number writes them: Vega's
+# own formats of significant digits would say 3e+3.
+POWER = "floor(log(abs(datum.value)) / LN10 + 1e-9)"
+POWERS = json.dumps([f"10{str(-power).translate(SUPERSCRIPTS)}" for power in range(46)])
+NUMBER_LABEL = (
+    "datum.value == 0 || abs(datum.value) >= 1e-5 ? format(datum.value, ',.6~r') : "
+    f"format(datum.value / pow(10, {POWER}), '.2~r') + ' × ' + {POWERS}[-{POWER}]"
+)
 
 
 def finished(chart: alt.TopLevelMixin, dark: bool) -> alt.TopLevelMixin:

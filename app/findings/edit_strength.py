@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from app.titles import RATE_TITLES
-from app.words import code_span, joined, layer_list
+from app.words import code_span, joined, layer_list, number
 
 
 def rates_finding(table: pd.DataFrame, target: str) -> str:
@@ -23,9 +23,11 @@ def rates_finding(table: pd.DataFrame, target: str) -> str:
             continue
         hardest = rows.loc[rows["rate"].idxmax()]
         times = hardest["rate"] / best["rate"]
-        least.append(f"{name_of(method)} in layer {best['layer']} (**{best['rate']:.2g}**")
+        least.append(f"{name_of(method)} in layer {best['layer']} (**{number(best['rate'], 2)}**")
         least[-1] += (
-            f"; layer {hardest['layer']} needs {times:.2g} times as much)" if times > 1.005 else ")"
+            f"; layer {hardest['layer']} needs {number(times, 2)} times as much)"
+            if times > 1.005
+            else ")"
         )
     return f"Least is needed by {joined(least)}.{failures(table)}"
 
@@ -54,7 +56,7 @@ def perplexity_finding(table: pd.DataFrame, before: str) -> str:
         if best is not None:
             change = changed_by(best["perplexity"], base)
             parts.append(f"{name_of(method)} in layer {best['layer']} {change}")
-    start = f"Before the change, {before} has a perplexity of {number_text(base)}."
+    start = f"Before the change, {before} has a perplexity of {number(base)}."
     if not parts:
         return f"{start} The target is the answer already, so that nothing changes."
     worst = table.loc[table["perplexity"].fillna(-math.inf).idxmax()]
@@ -62,7 +64,7 @@ def perplexity_finding(table: pd.DataFrame, before: str) -> str:
     if worst["perplexity"] <= base:
         end = "No change makes it worse; the least gain is "
         end += f"{name_of(worst['method'])} in layer {worst['layer']}: "
-    end += f"{number_text(worst['perplexity'])}."
+    end += f"{number(worst['perplexity'])}."
     return f"{start} Where each needs least, {joined(parts)}. {end}"
 
 
@@ -88,9 +90,5 @@ def changed_by(value: float, base: float) -> str:
     if abs(share) < 0.0005:
         return "leaves it as it was"
     if share > 1:
-        return f"multiplies it by {value / base:.3g}"
+        return f"multiplies it by {number(value / base)}"
     return f"{'raises' if share > 0 else 'lowers'} it by {abs(share):.1%}"
-
-
-def number_text(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
