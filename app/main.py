@@ -10,11 +10,13 @@ from app.shell.sidebar import sidebar
 from app.words import plain
 from app.work.sessions import attend
 
-# A picture wider than the page scrolls inside its cell, and opens at its right end: the last
-# prompt token matters most. The menu is kept low, so that a laptop shows prompt and target below.
+# A picture wider than the page scrolls inside its cell. It opens at its left end, where its rows
+# are named; a token table whose layers stand at the right opens there. The menu is kept low, so
+# that a laptop shows prompt and target below.
 STYLE = """<style>
-.stVegaLiteChart { max-width: 100%; overflow-x: auto; direction: rtl; }
-.stVegaLiteChart > * { direction: ltr; margin-right: auto; }
+.stVegaLiteChart { max-width: 100%; overflow-x: auto; }
+[class*="st-key-opens_at_end_"] .stVegaLiteChart { direction: rtl; }
+[class*="st-key-opens_at_end_"] .stVegaLiteChart > * { direction: ltr; margin-right: auto; }
 /* The toolbar shows itself to the keyboard too; a picture in full screen grows. */
 [data-testid="stElementToolbar"]:focus-within { opacity: 1; }
 [data-testid="stFullScreenFrame"]:has(button[aria-label^="Close fullscreen"])
@@ -29,10 +31,6 @@ STYLE = """<style>
 [data-testid="stSidebarNavSeparator"] { padding-top: 8px; }
 [data-testid="stSidebarUserContent"] { padding-top: 10px; }
 [data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] { gap: 0.55rem; }
-/* Where the rows are named at the left, a picture opens there. */
-:is(.st-key-cell_overlap, .st-key-cell_one_neuron, .st-key-cell_imprint, .st-key-cell_duality,
-  .st-key-cell_agreement, .st-key-cell_similarity, .st-key-cell_study_cosine)
-  .stVegaLiteChart { direction: ltr; }
 </style>"""
 
 

@@ -19,6 +19,7 @@ CELL_WIDTHS = (66, 130)
 LEGEND_LENGTH = 260
 NUMBER_WIDTH = 50  # the least for a cell that holds a short number
 CHARACTER_WIDTH = 7.1  # of the table's 12-pixel font
+OPENS_AT_END = {"opensAtEnd": True}  # of a table whose layers stand at its right end
 BEYOND = "◥"  # in the corner of a cell whose value is beyond the scale
 
 
@@ -146,6 +147,8 @@ def token_table(
             for colour, width in ((PAPER, 6), (ACCENT, 3))
         ]
     chart = alt.layer(*layers).properties(width=alt.Step(width), height=alt.Step(height))
+    if scrolls:
+        chart = chart.properties(usermeta=OPENS_AT_END)
     return finished(chart.resolve_scale(color="independent"), dark)
 
 

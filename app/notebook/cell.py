@@ -12,6 +12,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app.charts.export import picture
+from app.charts.token_table import OPENS_AT_END
 from app.notebook.csv import as_csv
 
 
@@ -45,7 +46,10 @@ class Cell:
         if self.edits:
             chart = chart.properties(title=edits_title(self.edits))
         self.drawn[name] = (chart, fit)
-        (where or self.picture).altair_chart(
+        where = where or self.picture
+        if chart.usermeta == OPENS_AT_END:
+            where = where.container(key=f"opens_at_end_{self.key}_{name}")
+        where.altair_chart(
             chart,
             width="stretch" if fit else "content",
             key=f"{self.key}_{name}",

@@ -132,6 +132,23 @@ def test_a_long_prompt_opens_at_its_last_token(page, server):
     assert last["x"] + last["width"] < frame["x"] + frame["width"]
 
 
+@pytest.mark.parametrize("path", ["backward_lens", "across_layers", "imprint_and_shift"])
+def test_on_a_narrow_screen_a_picture_opens_where_its_rows_are_named(page, server, path):
+    page.set_viewport_size({"width": 800, "height": 900})
+    visit(page, server, path, model="tiny-llama2", prompt="The mother tongue of Obama is")
+    charts = page.locator(CHART)
+    expect(charts).to_have_count(CHARTS[path], timeout=WAIT)
+    page.wait_for_function(
+        f"document.querySelectorAll('{CHART} svg').length == {CHARTS[path]}", timeout=WAIT
+    )
+    places = charts.evaluate_all(
+        "all => all.map(e => [e.scrollWidth - e.clientWidth, e.scrollLeft,"
+        " !!e.closest('[class*=opens_at_end_]')])"
+    )
+    assert any(hidden > 20 and not at_end for hidden, _, at_end in places), "it scrolls"
+    assert all(left == 0 for _, left, _ in places)  # counted from the right in what opens there
+
+
 def test_moving_between_pages_keeps_what_was_typed(page, server):
     visit(page, server, prompt="Jack Dorsey founded", target="IBM")
     for _, title, path in PAGES[1:]:

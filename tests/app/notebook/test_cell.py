@@ -2,12 +2,14 @@
 
 import ast
 import io
+import json
 from functools import cache
 
 import pandas as pd
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from streamlit.testing.v1 import AppTest
 
 import core
 from app.notebook.code import code_lines, literal
@@ -118,3 +120,26 @@ def test_any_token_comes_back_from_the_csv(tokens):
     back = read_back(pd.DataFrame({"token": tokens, "words": [[token] for token in tokens]}))
     assert list(back["token"]) == tokens
     assert list(back["words"]) == tokens
+
+
+@pytest.mark.parametrize(("tokens", "at_end"), [(5, False), (40, True)])
+def test_a_table_opens_at_its_end_only_where_its_layers_stand_there(tokens, at_end):
+    def script(tokens):
+        import pandas as pd
+
+        from app.charts.token_table import Quantity, token_table
+        from app.notebook.cell import cell
+
+        table = pd.DataFrame(
+            {"layer": [0] * tokens, "position": range(tokens), "token": "a", "v": 1.0}
+        )
+        quantity = Quantity("v", "norm", "Signal")
+        chart = token_table(table, "token", quantity, {"T": table["token"]}, dark=False)
+        cell(1, "title", "words", key="here").draw(chart, "a table")
+
+    at = AppTest.from_function(script, kwargs={"tokens": tokens}).run()
+    assert not at.exception
+    (chart,) = at.get("vega_lite_chart")
+    assert ("opens_at_end_here_chart" in chart.parent.proto.id) == at_end
+    axis = json.loads(chart.proto.spec)["layer"][0]["encoding"]["y"]["axis"]
+    assert (axis["orient"] == "right") == at_end
