@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import altair as alt
 import pandas as pd
+from streamlit.delta_generator import DeltaGenerator
 
 from app.cells.controls import choice, some_layers
 from app.cells.tooltips import describe_cells, first, rank_text
@@ -22,8 +23,8 @@ WITHOUT_BIAS = (
 )
 
 
-def backward_cell(number: int, request: Request, *, key: str) -> None:
-    """FF2's VJPs as a token table."""
+def backward_cell(number: int, request: Request, *, key: str) -> DeltaGenerator:
+    """FF2's VJPs as a token table; returns the place under the finding, for a mark."""
     place = cell(
         number,
         "What the update pushes towards",
@@ -72,12 +73,14 @@ def backward_cell(number: int, request: Request, *, key: str) -> None:
         marked=[run.target.token in tokens[:1] for tokens in table["bottom_tokens"]],
         wide=shown == "both",
     )
-    place.show(
+    place.picture.markdown(
         backward_finding(lens, run.target.token, vocabulary, run.answer)
-        + pieces_note(first_words(lens, "bottom_tokens"), "word", normalised=biased),
+        + pieces_note(first_words(lens, "bottom_tokens"), "word", normalised=biased)
+    )
+    under_finding = place.picture.container()
+    place.draw(
         chart,
         "Heatmap of the words that the update of FF2 pushes towards, by layer and prompt token",
-        fit=False,
     )
     place.controls.caption(
         f"A frame marks cells whose first word is your target {code_span(run.target.token)}. "
@@ -89,6 +92,7 @@ def backward_cell(number: int, request: Request, *, key: str) -> None:
         code_lines(request, f'table = backward_lens(trace(model, prompt, target), "ff2"{extra})'),
         lens,
     )
+    return under_finding
 
 
 def input_cell(number: int, request: Request) -> None:

@@ -17,18 +17,21 @@ def checked_mark(request: Request) -> None:
     model = request.model
     asked, _ = tables.key(request)
     numbers = model.n_layers * model.d_model * model.d_mlp * 2
+    compared = (
+        "Compares the gradient of FF2 in the middle layer, as these pages put it together from x "
+        "and δ, with the one that PyTorch computes by itself."
+    )
     if numbers > LARGE and asked not in st.session_state.get(ASKED, ()):
         st.button(
             "Check against autograd (one more pass)",
             key="check_autograd",
             on_click=ask,
             args=(asked,),
-            help="Compares the gradient of FF2 in the middle layer, as these pages put it together "
-            "from x and δ, with the one that PyTorch computes by itself.",
+            help=compared,
         )
         return
     error, half = tables.reconstruction_error(request), model.activation_dtype.itemsize < 4
-    st.caption(checked_finding(error, model.n_layers // 2, half=half))
+    st.caption(checked_finding(error, model.n_layers // 2, half=half), help=compared)
 
 
 def ask(asked: tables.Key) -> None:

@@ -11,7 +11,7 @@ MOST, MOST_OF_16_BITS = 1e-4, 2e-2
 def checked_finding(error: float, layer: int, *, half: bool = False) -> str:
     """The reconstruction error of FF2 in a layer, as a mark with its figure; `half` where
     what flows between the layers has 16 bits."""
-    where = f"gradient of FF2 in layer {layer}, put together from x and δ"
+    where = f"FF2, layer {layer}"
     figure = f"largest relative difference {number(error, 1)}" if error else "no difference"
     if not error <= (MOST_OF_16_BITS if half else MOST):
         return f"✗ Differs from autograd: {figure} ({where}). Do not trust these pictures."

@@ -477,3 +477,18 @@ def test_a_model_that_fails_while_it_runs_gets_a_sentence(monkeypatch):
 def test_a_prompt_that_ends_with_a_space_is_pointed_out():
     assert "ends with a space" in texts(open_page(prompt="Obama grew up in "))
     assert "ends with a space" not in texts(open_page())
+
+
+def elements(block):
+    """What a page shows, from top to bottom."""
+    for child in block.children.values():
+        yield from elements(child) if hasattr(child, "children") else [child]
+
+
+def test_the_mark_stands_under_the_first_finding_and_above_its_picture():
+    at = open_page("backward_lens")
+    shown = list(elements(at.main))
+    marks = [i for i, e in enumerate(shown) if "Checked against" in str(getattr(e, "value", ""))]
+    first_chart = [e.type for e in shown].index("vega_lite_chart")
+    assert marks == [first_chart - 1]
+    assert "strongest signal" in shown[first_chart - 2].value
