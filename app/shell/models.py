@@ -61,14 +61,14 @@ def default_model() -> str:
 
 
 def label(name: str) -> str:
-    """How a model is called in the list: its size, and whether it is here."""
+    """How a model is called in the list, short enough for the sidebar: its size, and whether it
+    is here."""
     if name == OTHER:
         return "A folder, or another model …"
     card = CARDS[name]
-    if card.builtin:
-        return f"{card.title} · {megabytes(card.download)} · built in"
-    where = "on this machine" if core.is_on_this_machine(name) else "to download"
-    return f"{card.title} · {megabytes(card.download)} · {where}"
+    where = "download" if not core.is_on_this_machine(name) else "here"
+    where = "built in" if card.builtin else where
+    return f"{short_name(name)} · {megabytes(card.download)} · {where}"
 
 
 def refusal(name: str) -> str:

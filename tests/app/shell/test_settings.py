@@ -185,11 +185,12 @@ def test_the_default_is_the_smallest_gpt2_that_is_here(monkeypatch, here, expect
 
 def test_labels_say_size_and_place(monkeypatch):
     on_this_machine(monkeypatch, "gpt2-xl")
-    assert label("gpt2") == "GPT-2 small · 548 MB · to download"
-    assert label("gpt2-xl") == "GPT-2 XL · 6.4 GB · on this machine"
+    assert label("gpt2") == "GPT-2 small · 548 MB · download"
+    assert label("gpt2-xl") == "GPT-2 XL · 6.4 GB · here"
     assert label("tiny-llama2") == "Tiny Llama 2 · 6 MB · built in"
     labels = [label(name) for name in (*CARDS, OTHER)]
     assert len(set(labels)) == len(labels)
+    assert max(map(len, labels)) <= 32, "the sidebar's width"
 
 
 # Examples
