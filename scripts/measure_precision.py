@@ -38,7 +38,7 @@ def readings(model: LanguageModel, prompt: str, target: str) -> tuple[pd.DataFra
     cells["norm"] = [float(norms[r.layer, r.position]) for r in cells.itertuples()]
     cells["top"] = [tokens[0] if tokens else "" for tokens in cells["top_tokens"]]
     cells["bottom"] = [tokens[0] if tokens else "" for tokens in cells["bottom_tokens"]]
-    thought["said"] = [tokens[0] for tokens in thought["top_tokens"]]
+    thought["said"] = [tokens[0] if tokens else "" for tokens in thought["top_tokens"]]
     both = cells.merge(
         thought[["layer", "position", "said", "target_rank"]],
         on=["layer", "position"],

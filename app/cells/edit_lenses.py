@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from app.cells.controls import some_layers
-from app.cells.tooltips import describe_cells
+from app.cells.forward import ZEROS
+from app.cells.tooltips import describe_cells, first_words
 from app.charts.token_table import Quantity, token_table
-from app.findings.edits import lens_change_finding
+from app.findings.edits import lens_change_finding, word_changes
 from app.notebook import tables
 from app.notebook.cell import cell, is_dark
 from app.notebook.code import code_lines
 from app.shell.state import Request
-from app.words import visible
 
 
 def lens_cell(request: Request) -> None:
@@ -37,7 +37,8 @@ def lens_cell(request: Request) -> None:
     table = shown.assign(
         probability=shown["top_probabilities"].str[0],
         gain=gain,
-        word=shown["top_tokens"].str[0].map(visible),
+        word=first_words(shown["top_tokens"]),
+        silent=shown["top_tokens"].str.len() == 0,
     )
     target = request.model.target(request.prompt, request.target).token
     quantity = Quantity("probability", "probability", "Probability of the word shown", (0.0, 1.0))
@@ -45,15 +46,15 @@ def lens_cell(request: Request) -> None:
         title = "Change of the target's probability"
         quantity = Quantity("gain", "difference", title, (-1.0, 1.0))
     tooltips = describe_cells(table) | {
-        "Before": before["top_tokens"].str[0].map(visible),
-        "After": after["top_tokens"].str[0].map(visible),
+        "Before": first_words(before["top_tokens"]),
+        "After": first_words(after["top_tokens"]),
         "Target before": before["target_probability"].map("{:.2%}".format),
         "Target after": after["target_probability"].map("{:.2%}".format),
     }
     top = int(after.loc[gain.idxmax(), "layer"])
     table = some_layers(row, table, top, "lenses")
     tooltips = {title: lines[table.index] for title, lines in tooltips.items()}
-    changed = before["top_tokens"].str[0] != after["top_tokens"].str[0]
+    changed = word_changes(before, after)
     place.show(
         lens_change_finding(before, after, target),
         token_table(
@@ -62,12 +63,16 @@ def lens_cell(request: Request) -> None:
             quantity,
             tooltips,
             dark=is_dark(),
+            blank="silent",
             marked=changed[table.index],
         ),
         f"Heatmap by layer and prompt token: {view}",
         fit=False,
     )
-    place.controls.caption("A frame marks cells whose first word has changed.")
+    place.controls.caption(
+        "A frame marks cells whose first word has changed."
+        + (ZEROS if table["silent"].any() else "")
+    )
     place.finish(
         code_lines(
             request,

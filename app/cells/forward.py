@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from app.cells.controls import choice, some_layers
-from app.cells.tooltips import describe_cells
+from app.cells.tooltips import describe_cells, first_words, rank_text
 from app.charts.token_table import Quantity, token_table
 from app.findings.lenses import forward_finding
 from app.notebook import tables
@@ -15,6 +15,10 @@ from app.shell.state import Request
 from app.words import code_span, visible
 
 TOP_K = 5
+ZEROS = (
+    " “–” is a vector of zeros: it has no words, because this model's final norm has no bias, so "
+    "that every token is equally probable."
+)
 COLOURS = {
     "probability": "Probability",
     "entropy": "Entropy",
@@ -50,12 +54,12 @@ def forward_cell(number: int, request: Request) -> None:
     }[colour]
     table = lens.assign(
         probability=lens["top_probabilities"].str[0],
-        word=lens["top_tokens"].str[0].map(visible),
-        target_rank=lens["target_rank"].astype("int64"),
+        word=first_words(lens["top_tokens"]),
+        silent=lens["top_tokens"].str.len() == 0,
     )
     named = describe_cells(table) | {
         f"{i + 1}": pd.Series(
-            f"{visible(tokens[i])}   {probabilities[i]:.1%}"
+            f"{visible(tokens[i])}   {probabilities[i]:.1%}" if tokens else "–"
             for tokens, probabilities in zip(
                 lens["top_tokens"], lens["top_probabilities"], strict=True
             )
@@ -64,7 +68,7 @@ def forward_cell(number: int, request: Request) -> None:
     }
     named |= {
         "Entropy (nats)": table["entropy"].map("{:.2f}".format),
-        "Rank of the target": visible(target) + ": " + table["target_rank"].map("{:,}".format),
+        "Rank of the target": visible(target) + ": " + table["target_rank"].map(rank_text),
     }
     last = int(table["layer"].max())
     table = some_layers(place.controls, table, last, "forward")
@@ -75,6 +79,7 @@ def forward_cell(number: int, request: Request) -> None:
         quantity,
         named,
         dark=is_dark(),
+        blank="silent",
         marked=table["top_tokens"].str[0] == target,
     )
     place.show(
@@ -85,7 +90,7 @@ def forward_cell(number: int, request: Request) -> None:
     )
     place.controls.caption(
         f"Hover a cell for its five best words. A frame marks cells that already say "
-        f"{code_span(target)}."
+        f"{code_span(target)}." + (ZEROS if table["silent"].any() else "")
     )
     place.finish(
         code_lines(request, f"table = forward_lens(model, prompt, target, top_k={TOP_K})"), lens

@@ -88,6 +88,8 @@ def panels(result: core.ImprintAndShift, copies: pd.DataFrame) -> list[Panel]:
 
     def words(title: str, subtitle: str, stage: str, time: str) -> Panel:
         row = stages.loc[(stage, time)]
+        if not row["top_tokens"]:
+            return Panel(title, subtitle, ("– (zeros: no words)",), (0.0,), ("",))
         shares = tuple(row["top_probabilities"][:SHOWN])
         notes = tuple(f"{share:.1%}" for share in shares)
         tokens = tuple(visible(token) for token in row["top_tokens"][:SHOWN])

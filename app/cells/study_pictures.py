@@ -100,7 +100,7 @@ def full_rank_cell(
 def segment_table(table: pd.DataFrame, column: str, quantity: Quantity, title: str) -> object:
     """A heatmap of one study's means, layer by segment."""
     written = "{:,.0f}".format if quantity.palette == "rank" else short_number
-    empty = table["n"] == 0
+    empty = (table["n"] == 0) | table[column].isna()  # a vector of zeros has no rank
     data = table.assign(
         position=[core.SEGMENTS.index(name) for name in table["segment"]],
         token=table["segment"],

@@ -25,6 +25,11 @@ def first(tokens: list[str]) -> str:
     return visible(tokens[0]) if tokens else ""
 
 
+def first_words(lists: pd.Series) -> pd.Series:
+    """The first of each list of tokens; a dash for a vector of zeros, which has none."""
+    return lists.map(lambda tokens: first(tokens) or "–")
+
+
 def rank_text(rank: object) -> str:
     return "–" if pd.isna(rank) else f"{rank:,}"
 

@@ -31,7 +31,7 @@ def edit_finding(before: pd.DataFrame, after: pd.DataFrame, target: str) -> str:
 def lens_change_finding(before: pd.DataFrame, after: pd.DataFrame, target: str) -> str:
     """Where the target's probability rose most, and in which layers words changed."""
     gain = (after["target_probability"] - before["target_probability"]).to_numpy()
-    changed = (before["top_tokens"].str[0] != after["top_tokens"].str[0]).to_numpy()
+    changed = word_changes(before, after).to_numpy()
     if not changed.any() and abs(gain).max() < 1e-6:
         return "Nothing has changed: both models think the same at every layer and token."
     top = before.iloc[int(gain.argmax())]
@@ -48,6 +48,11 @@ def lens_change_finding(before: pd.DataFrame, after: pd.DataFrame, target: str) 
         f"{code_span(top['token'])} (+{gain.max():.0%}). The first word has changed in {cells} of "
         f"{len(gain)}{since}."
     )
+
+
+def word_changes(before: pd.DataFrame, after: pd.DataFrame) -> pd.Series:
+    """Which cells have another first word; a vector of zeros has none."""
+    return before["top_tokens"].str[0].fillna("") != after["top_tokens"].str[0].fillna("")
 
 
 def landing_finding(sizes: pd.DataFrame, entries: tuple) -> str:

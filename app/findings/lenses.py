@@ -18,8 +18,10 @@ def last_token(table: pd.DataFrame) -> pd.DataFrame:
 def forward_finding(lens: pd.DataFrame, target: str, vocabulary: int) -> str:
     """Where the model's answer appears, and how far the target is from it."""
     end = last_token(lens).sort_values("layer")
-    tops = [tokens[0] for tokens in end["top_tokens"]]
+    tops = [tokens[0] if tokens else "" for tokens in end["top_tokens"]]
     answer, final = tops[-1], end.iloc[-1]
+    if not answer:
+        return "After the last prompt token the model ends at a vector of zeros: it has no words."
     since = len(tops) - 1
     while since and tops[since - 1] == answer:
         since -= 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 import core
 from app.words import code_span, count, number, place
 
@@ -18,21 +20,42 @@ def imprint_finding(
             f"{result.layer}, so that a step of any size leaves {matrix} as it is."
         )
     who = "all prompt tokens" if result.all_tokens else f"{code_span(token)} alone"
-    if after["target_rank"] < before["target_rank"]:
+    old, new = (answer_text(rows.loc[("answer", time)]) for time in ("before", "after"))
+    return (
+        f"One step of {result.step:g} on {matrix} in layer {result.layer}, learned from {who}: "
+        f"{move_text(before['target_rank'], after['target_rank'], target, vocabulary)} The model's "
+        f"answer was {old} and is {new}."
+    )
+
+
+def move_text(before: int, after: int, target: str, vocabulary: int) -> str:
+    """From which rank of the target to which; <NA> is that of a vector of zeros."""
+    ranks = {"before": before, "after": after}
+    zero = [time for time, rank in ranks.items() if pd.isna(rank)]
+    if len(zero) == 2:
+        return "FF2's output stays a vector of zeros, which has no words."
+    if zero:
+        (time,) = ranks.keys() - zero
+        return (
+            f"{zero[0]} the step FF2's output is a vector of zeros, which has no words; {time} it, "
+            f"{code_span(target)} is {place(ranks[time], vocabulary)}."
+        )
+    if after < before:
         move = "moves **towards** the target"
-    elif after["target_rank"] > before["target_rank"]:
+    elif after > before:
         move = "moves **away** from the target"
     else:
         move = "keeps the rank of the target"
-    answers = [rows.loc[("answer", time)] for time in ("before", "after")]
-    old, new = (
-        f"{code_span(a['top_tokens'][0])} ({a['top_probabilities'][0]:.0%})" for a in answers
-    )
     return (
-        f"One step of {result.step:g} on {matrix} in layer {result.layer}, learned from {who}: "
-        f"what FF2 says {move} {code_span(target)}, from {place(before['target_rank'], vocabulary)}"
-        f" to {place(after['target_rank'], vocabulary)}. The model's answer was {old} and is {new}."
+        f"what FF2 says {move} {code_span(target)}, from {place(before, vocabulary)} to "
+        f"{place(after, vocabulary)}."
     )
+
+
+def answer_text(row: pd.Series) -> str:
+    if not row["top_tokens"]:
+        return "a vector of zeros, which has no words,"
+    return f"{code_span(row['top_tokens'][0])} ({row['top_probabilities'][0]:.0%})"
 
 
 def agreement_finding(result: core.ImprintAndShift) -> str:

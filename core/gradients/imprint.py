@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import PromptError
+from core.gradients.lens import blank_out, silent
 from core.gradients.similarity import check_layer, check_position
 from core.gradients.trace import Trace
 from core.model.capture import capture
@@ -84,7 +85,8 @@ def imprint_and_shift(
     top_tokens, top_probabilities (lists, most probable first), target_rank (0 is best),
     target_probability, answer_rank, answer_probability of the model's own answer before the step.
     "answer" is read at the last prompt token, the others at `position` (from 0, BOS included; the
-    last prompt token if not given). Raises PromptError, for a step that is so large that the output
+    last prompt token if not given). A vector of zeros under a final norm without bias has no words
+    and no ranks. Raises PromptError, for a step that is so large that the output
     is not a number as well.
     """
     model = trace.model
@@ -189,7 +191,13 @@ def stage_table(trace: Trace, stages: dict[str, Tensor], top_k: int) -> pd.DataF
     table["top_tokens"] = token_lists(model, seen.top_ids)
     table["top_probabilities"] = seen.top_probabilities.tolist()
     for i, name in enumerate(("target", "answer")):
-        table[f"{name}_rank"] = seen.ranks[:, i].numpy()
+        table[f"{name}_rank"] = pd.array(seen.ranks[:, i].numpy(), dtype="Int64")
         table[f"{name}_probability"] = seen.probabilities[:, i].numpy()
+    blank_out(
+        table,
+        silent(model, vectors),
+        words=("top_tokens", "top_probabilities"),
+        ranks=("target_rank", "answer_rank"),
+    )
     table.attrs["note"] = trace.target.note
     return table

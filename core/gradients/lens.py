@@ -32,9 +32,10 @@ def forward_lens(
     One row per layer (0 ... L-1, after that block) and position (0 is the first token, BOS
     included). Columns: layer, position, token, top_tokens and top_probabilities (lists, most
     probable first), entropy (nats), target_rank (0 is best; <NA> without a target) and
-    target_probability. The last layer is the model's own output. `attrs["note"]` says which token
-    of a longer target is meant. With `edits` it is the edited model that is read. Raises
-    PromptError.
+    target_probability. The last layer is the model's own output. A vector of zeros under a final
+    norm without bias makes all tokens equally probable: it has no words and no rank.
+    `attrs["note"]` says which token of a longer target is meant. With `edits` it is the edited
+    model that is read. Raises PromptError.
     """
     check_top_k(top_k, model)
     ids = model.encode(prompt)
@@ -49,6 +50,12 @@ def forward_lens(
     ranks = seen.ranks[:, 0].tolist() if goal else [pd.NA] * len(table)
     table["target_rank"] = pd.array(ranks, dtype="Int64")
     table["target_probability"] = seen.probabilities[:, 0].numpy() if goal else float("nan")
+    blank_out(
+        table,
+        silent(model, residual.flatten(0, 1)),
+        words=("top_tokens", "top_probabilities"),
+        ranks=("target_rank",),
+    )
     table.attrs["note"] = goal.note if goal else ""
     return table
 
@@ -94,10 +101,9 @@ def backward_lens(
     blank = silent(model, vectors.flatten(0, 1))
     if matrix in WRITES_TO_RESIDUAL:
         blank |= table["near_zero"]
-    if blank.any():
-        table.loc[blank, ["target_rank", "answer_rank"]] = pd.NA
-        for column in ("top_tokens", "bottom_tokens"):
-            table[column] = without_words(table[column], blank)
+    blank_out(
+        table, blank, words=("top_tokens", "bottom_tokens"), ranks=("target_rank", "answer_rank")
+    )
     table.attrs["note"] = trace.target.note
     return table
 
@@ -110,6 +116,16 @@ def silent(model: LanguageModel, vectors: Tensor) -> pd.Series:
     if model.final_norm_has_bias:
         return pd.Series(False, index=range(len(vectors)))
     return pd.Series((vectors == 0).all(-1).tolist(), index=range(len(vectors)), dtype=bool)
+
+
+def blank_out(
+    table: pd.DataFrame, blank: pd.Series, *, words: Sequence[str], ranks: Sequence[str]
+) -> None:
+    """Empty the lists and the ranks (Int64) of the rows that have no words."""
+    if blank.any():
+        table.loc[blank, list(ranks)] = pd.NA
+        for column in words:
+            table[column] = without_words(table[column], blank)
 
 
 def without_words(lists: Iterable[list[str]], blank: Iterable[bool]) -> list[list[str]]:

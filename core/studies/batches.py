@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from core.gradients.lens import NEAR_ZERO
+from core.gradients.lens import NEAR_ZERO, silent
 from core.gradients.rank import factor_rank, mlp_matrices
 from core.gradients.segments import SEGMENTS, segments
 from core.gradients.similarity import cosine_matrix
@@ -119,8 +119,8 @@ def token_ranks(
 ) -> list[np.ndarray]:
     """Lens ranks of target and answer in x of FF1 and delta of FF2 (Figures 6, 18-21).
 
-    For each record an array (matrix, word, layer, token); NaN for a near-zero delta. ff2_norms:
-    (layer, row, token) of FF2's VJPs.
+    For each record an array (matrix, word, layer, token); NaN for a near-zero delta, and for an x
+    of zeros under a final norm without bias. ff2_norms: (layer, row, token) of FF2's VJPs.
     """
     n_layers = model.n_layers
     results, vectors, wanted, places = [], [], [], []
@@ -128,13 +128,13 @@ def token_ranks(
         n = len(task.ids)
         results.append(np.full((len(RANK_MATRICES), 2, n_layers, n), np.nan))
         own = ff2_norms[:, row, :n]
-        silent = own <= NEAR_ZERO * own.max()
+        near_zero = own <= NEAR_ZERO * own.max()
         for layer in range(n_layers):
             for i, matrix in enumerate(RANK_MATRICES):
                 site = run.sites[matrix, layer]
-                seen = ~silent[layer] if matrix == "ff2" else np.full(n, True)
-                source = site.delta if matrix == "ff2" else site.x
-                vectors.append(source[row, :n][torch.from_numpy(seen)].to(model.device))
+                source = (site.delta if matrix == "ff2" else site.x)[row, :n]
+                seen = ~near_zero[layer] if matrix == "ff2" else ~silent(model, source).to_numpy()
+                vectors.append(source[torch.from_numpy(seen).to(source.device)].to(model.device))
                 wanted += [(task.target_id, answers[row])] * int(seen.sum())
                 places.append((row, i, layer, seen))
     ranks = lens_ranks(model, torch.cat(vectors), torch.tensor(wanted)).double().numpy()

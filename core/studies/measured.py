@@ -70,6 +70,7 @@ def one_step(run: Trace, layers: Sequence[int]) -> dict[str, float]:
     nearer = []
     for step in steps:
         table = step.table[step.table["stage"] == "mlp"].set_index("time")["target_rank"]
+        table = table.astype("float64")  # a vector of zeros has none: it is not nearer
         nearer.append(table["after"] < table["before"] or table["after"] == 0)
     return {
         "imprint_error": max(imprint),

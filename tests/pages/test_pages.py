@@ -18,6 +18,7 @@ from app.work.sessions import JOBS
 from core import ModelError, load_model
 from core.model.catalog import BUILTIN, BUILTIN_FOLDER
 from tests.conftest import PROMPT, TARGET
+from tests.core.gradients.test_lens import silenced
 
 PAGES = {
     "start": "What would the model learn?",
@@ -492,3 +493,32 @@ def test_the_mark_stands_under_the_first_finding_and_above_its_picture():
     first_chart = [e.type for e in shown].index("vega_lite_chart")
     assert marks == [first_chart - 1]
     assert "strongest signal" in shown[first_chart - 2].value
+
+
+@pytest.mark.parametrize("position", [1, -1])
+def test_vectors_of_zeros_have_no_words_on_any_page(tmp_path, position):
+    model = silenced(position)
+    model.network.save_pretrained(tmp_path)
+    model.tokenizer.save_pretrained(tmp_path)
+    at = open_page("forward_lens", model=str(tmp_path))
+    assert not at.exception
+    data = chart_data(at)
+    silent = (
+        data["position"] == len(model.encode(PROMPT)) + position
+        if position < 0
+        else (data["position"] == position)
+    )
+    assert set(data.loc[silent, "text"]) == {"–"}
+    assert data["hidden"].equals(silent)
+    assert not data.loc[silent, "marked"].any()
+    assert "“–” is a vector of zeros: it has no words" in texts(at)
+    assert ("ends at a vector of zeros" in texts(at)) == (position == -1)
+    for colour in ("entropy", "target_rank"):
+        at.segmented_control(key="colour").set_value(colour).run()
+        assert not at.exception
+    at = open_page("imprint_and_shift", model=str(tmp_path))
+    assert not at.exception
+    # A token of zeros learns nothing; at another, an MLP of zeros says nothing before the step.
+    expected = "Nothing changes" if position == -1 else "a vector of zeros, which has no words"
+    assert expected in texts(at)
+    assert "“–” is a vector of zeros" not in texts(open_page("forward_lens"))

@@ -9,7 +9,13 @@ import torch
 from app.findings.lenses import token_rank_finding
 from app.findings.neurons import neuron_finding, one_neuron_finding, overlap_finding
 from app.findings.signal import similarity_finding
-from app.findings.step import agreement_finding, duality_finding, imprint_finding
+from app.findings.step import (
+    agreement_finding,
+    answer_text,
+    duality_finding,
+    imprint_finding,
+    move_text,
+)
 from app.findings.studies import full_rank_finding, study_norm_finding, study_rank_finding
 from app.words import code_span, number
 from core import SEGMENTS, ImprintAndShift, Study
@@ -419,3 +425,15 @@ def test_texts_are_shown_letter_by_letter():
     ):
         assert code_span(NASTY) in says
         assert NASTY not in says.replace(code_span(NASTY), "")
+
+
+def test_an_output_of_zeros_has_no_words():
+    says = move_text(pd.NA, 4, " P", VOCABULARY)
+    assert says == (
+        "before the step FF2's output is a vector of zeros, which has no words; after it, `·P` is "
+        "number 5 of 1,000."
+    )
+    assert "after the step FF2's output is a vector of zeros" in move_text(4, pd.NA, " P", 1000)
+    assert "stays a vector of zeros" in move_text(pd.NA, pd.NA, " P", VOCABULARY)
+    silent = pd.Series({"top_tokens": [], "top_probabilities": []})
+    assert answer_text(silent) == "a vector of zeros, which has no words,"

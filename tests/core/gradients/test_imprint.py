@@ -8,7 +8,7 @@ import torch
 from core import PromptError, imprint_and_shift, imprint_copies, trace
 from core.model.architectures import weight_in_out
 from core.model.capture import capture
-from tests.conftest import PROMPT, TARGET
+from tests.conftest import PROMPT, TARGET, random_model
 
 PLACES = [(0, 0), (0, 2), (1, 1), (2, -1), (3, -1)]  # layer, position
 
@@ -220,3 +220,17 @@ def test_bad_requests_get_a_sentence(model):
     for step in (float("nan"), float("inf"), 1e38):
         with pytest.raises(PromptError, match="step"):
             imprint_and_shift(run, 0, step=step)
+
+
+def test_an_output_of_zeros_has_no_words_before_the_step():
+    model = random_model("llama")
+    with torch.no_grad():
+        model.blocks[1].mlp.down_proj.weight.zero_()
+    seen = imprint_and_shift(trace(model, PROMPT, TARGET), 1, matrix="ff2", step=1.0).table
+    rows = seen.set_index(["stage", "time"])
+    blank = rows["target_rank"].isna()
+    assert list(blank[blank].index) == [("mlp", "before")]
+    assert rows.loc[("mlp", "before"), "top_tokens"] == []
+    assert rows.loc[("mlp", "before"), "top_probabilities"] == []
+    assert rows["answer_rank"].isna().equals(blank)
+    assert all(len(words) == 5 for words in rows.loc[~blank, "top_tokens"])

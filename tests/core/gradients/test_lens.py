@@ -1,6 +1,7 @@
 """The lenses against hand-computed projections and the model's own output."""
 
 import dataclasses
+import math
 from types import MappingProxyType
 
 import pandas as pd
@@ -202,3 +203,40 @@ def test_half_precision_models_are_read_in_float32(kind):
     lens = backward_lens(trace(model, PROMPT, TARGET))
     assert lens["norm"].gt(0).any()
     assert len(forward_lens(model, PROMPT, TARGET)) == len(lens)
+
+
+def silenced(position=1):
+    """A Llama whose residual stream at a token of the prompt is exactly zero in every layer."""
+    model = random_model("llama")
+    with torch.no_grad():
+        model.network.get_input_embeddings().weight[model.encode(PROMPT)[position]] = 0
+        for block in model.blocks:
+            block.self_attn.o_proj.weight.zero_()
+            block.mlp.down_proj.weight.zero_()
+    return model
+
+
+def test_a_zero_vector_has_no_words_in_the_forward_lens_without_a_bias():
+    model = silenced()
+    lens = forward_lens(model, PROMPT, TARGET)
+    zero = lens["position"] == 1
+    assert lens.loc[zero, "target_rank"].isna().all()
+    assert lens.loc[~zero, "target_rank"].notna().all()
+    for column in ("top_tokens", "top_probabilities"):
+        assert all(words == [] for words in lens.loc[zero, column])
+        assert all(len(words) == 5 for words in lens.loc[~zero, column])
+    assert lens.loc[zero, "entropy"].to_numpy() == pytest.approx(math.log(model.vocabulary_size))
+    assert lens.loc[zero, "target_probability"].to_numpy() == pytest.approx(
+        1 / model.vocabulary_size
+    )
+
+
+def test_a_zero_vector_has_the_words_of_the_bias_where_there_is_one(monkeypatch):
+    model = random_model("gpt2")
+    ids = model.encode(PROMPT)
+    zeros = torch.zeros(model.n_layers, len(ids), model.d_model)
+    monkeypatch.setattr("core.gradients.lens.residual_stream", lambda *_: zeros)
+    lens = forward_lens(model, PROMPT, TARGET)
+    best = by_hand(model, zeros[0, 0]).argmax().item()
+    assert {tuple(words[:1]) for words in lens["top_tokens"]} == {(model.token_text(best),)}
+    assert lens["target_rank"].notna().all()

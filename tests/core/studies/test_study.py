@@ -810,3 +810,21 @@ def test_side_by_side_of_models_of_different_depth():
     layers = {name: sorted(set(part["relative_layer"])) for name, part in table.groupby("study")}
     assert layers == {"gpt2": [0], "gpt2 (2)": [0, 1], "gpt2 (3)": [0, 0.25, 0.5, 0.75, 1]}
     assert "study" not in studies[0].gradient_ranks
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_an_input_of_zeros_has_no_rank_under_a_norm_without_bias(kind):
+    model = small_model(kind)
+    norm = model.blocks[1].get_submodule(
+        {"gpt2": "ln_2", "llama": "post_attention_layernorm"}[kind]
+    )
+    with torch.no_grad():
+        for parameter in norm.parameters():
+            parameter.zero_()
+    table = study(model, records_of(model, 2)).token_ranks
+    table = table[(table["answered"] == "all") & (table["matrix"] == "ff1")]
+    empty = table["layer"] == 1 if kind == "llama" else table["layer"] < 0
+    seen = table["segment"].isin([SEGMENTS[FIRST], SEGMENTS[LAST]])
+    assert table.loc[empty & seen, ["target_rank", "answer_rank"]].isna().all(axis=None)
+    assert table.loc[~empty & seen, ["target_rank", "answer_rank"]].notna().all(axis=None)
+    assert (table.loc[empty, "n"] == 0).all()
