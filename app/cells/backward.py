@@ -77,7 +77,7 @@ def backward_cell(number: int, request: Request, *, key: str) -> DeltaGenerator:
         backward_finding(lens, run.target.token, vocabulary, run.answer)
         + pieces_note(first_words(lens, "bottom_tokens"), "word", normalised=biased)
     )
-    under_finding = place.picture.container()
+    under_finding = place.picture.container(key=f"{key}_under_finding")
     place.draw(
         chart,
         "Heatmap of the words that the update of FF2 pushes towards, by layer and prompt token",

@@ -16,6 +16,8 @@ from app.charts.style import finished
 from app.titles import MATRIX_TITLES
 from app.words import number, shortened, visible
 
+# In the app the axis and the legend are within these heights; a laptop shows 768 pixels.
+HEIGHT, CROWD_HEIGHT = 330, 400
 CROWD = 6  # of more lines than this, only the last prompt token's stands out
 
 
@@ -51,6 +53,7 @@ def rank_by_layer(
             y=rank_axis(n),
             color=alt.Color(
                 "Matrix:N",
+                title=None,
                 scale=alt.Scale(domain=names, range=list(LINES[dark][: len(names)])),
                 legend=alt.Legend(orient="top", symbolType="stroke", symbolStrokeWidth=4),
             ),
@@ -76,7 +79,7 @@ def rank_by_layer(
         .mark_text(align="left", baseline="bottom", dx=4, dy=-3, fontSize=12, color=INK[dark])
         .encode(x=alt.value(0), y="rank:Q", text="text:N")
     )
-    return finished(alt.layer(rule, lines, label).properties(height=260), dark)
+    return finished(alt.layer(rule, lines, label).properties(height=HEIGHT), dark)
 
 
 def token_rank_by_layer(
@@ -117,9 +120,11 @@ def token_rank_by_layer(
     if data["position"].nunique() > MANY:
         why = featured(data, last, subject)
         chart = crowd_layers(data, why, x, y, tooltip, dark=dark)
+        height = CROWD_HEIGHT
     else:
         chart = token_lines(data, last, x, y, tooltip, vocabulary, x_title, dark=dark)
-    return finished(chart.properties(height=320), dark)
+        height = HEIGHT
+    return finished(chart.properties(height=height), dark)
 
 
 def lens_rank_axis(column: str, *, vocabulary: int, title: str) -> alt.Y:

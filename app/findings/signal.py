@@ -29,8 +29,8 @@ def sink_note(norms: pd.DataFrame) -> str:
         return ""
     top = norms.loc[norms["input_norm"].idxmax()]
     times = times_the_median(norms, "input_norm")
-    far = f", {number(times)} times the median of the other tokens" if times else ""
-    size = f"‖x‖ = {number(top['input_norm'], 4)} in layer {top['layer']}{far}"
+    far = f": {number(times)} times the median of the other tokens" if times else ""
+    size = f"in layer {top['layer']}, ‖x‖ = {number(top['input_norm'], 4)}{far}"
     if top["position"] == norms["position"].min():
         return (
             f" The first token, {code_span(top['token'])}, is an **attention sink**: its input is "

@@ -45,10 +45,10 @@ def test_a_huge_cell_is_beyond_the_scale_marked_and_named(position):
     beyond = [row for row in next(iter(spec["datasets"].values())) if row.get("beyond")]
     assert [(row["layer"], row["position"]) for row in beyond] == [(11, position)]
     says = norm_finding(table, "FF2")
-    assert "2,983 in layer 11" in says
+    assert "in layer 11, ‖x‖ = 2,983: " in says
     assert ("attention sink" in says) == (position == 0)
     # The others' median is 19.5, the middle of 5 ... 34: 2,983 is 153 times that.
-    assert "153 times the median" in says
+    assert ": 153 times the median" in says
 
 
 def test_a_table_without_outliers_keeps_its_whole_scale():
