@@ -53,10 +53,10 @@ def token_ranks_cell(number: int, request: Request) -> None:
         "word; at the bottom of δ, the update, which subtracts δ, pushes towards it.",
         key="token_ranks",
     )
-    row = place.controls.columns([2, 2, 2], vertical_alignment="bottom", gap="medium")
-    matrix = choice(row[0], "Vector", VECTOR_TITLES, "ranks_vector", default="ff2")
-    word = choice(row[1], "Word", WORD_TITLES, "ranks_word", default="target")
-    segmented = by_segment(row[2], request, "ranks")
+    row = place.controls.container(horizontal=True, vertical_alignment="bottom", gap="large")
+    matrix = choice(row, "Vector", VECTOR_TITLES, "ranks_vector", default="ff2")
+    word = choice(row, "Word", WORD_TITLES, "ranks_word", default="target")
+    segmented = by_segment(row, request, "ranks")
     run = tables.trace(request)
     lens = tables.backward_lens(request, matrix)
     column, vocabulary = f"{word}_rank", request.model.vocabulary_size

@@ -17,7 +17,7 @@ from app.titles import MATRIX_TITLES
 from app.words import number, shortened, visible
 
 # In the app the axis and the legend are within these heights; a laptop shows 768 pixels.
-HEIGHT, CROWD_HEIGHT = 330, 400
+HEIGHT, CROWD_HEIGHT = 330, 430
 CROWD = 6  # of more lines than this, only the last prompt token's stands out
 
 

@@ -65,7 +65,7 @@ def crowd_layers(
         sort=None,
         scale=alt.Scale(domain=[*titles.values(), middle], range=[*colours, QUIET[dark]]),
         legend=alt.Legend(
-            orient="top", columns=3, labelLimit=330, symbolType="stroke", symbolStrokeWidth=4
+            orient="top", columns=1, labelLimit=330, symbolType="stroke", symbolStrokeWidth=4
         ),
     )
     shade = (

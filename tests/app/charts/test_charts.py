@@ -641,6 +641,7 @@ def test_of_many_tokens_a_few_have_lines_and_the_others_are_a_band(dark):
         "median of 40 tokens; half of them lie in the band",
     ]
     assert {row["Line"] for row in rows} == set(scale["domain"][:-1])
+    assert encoding["color"]["legend"]["columns"] == 1  # side by side they are cut off at 800 px
     assert scale["range"][4:] == [ACCENT[dark], QUIET[dark]]
     assert len(set(scale["range"])) == 6
     assert len(everyone) == 29 * 40 + 1
