@@ -1,6 +1,9 @@
 """Small GGUF files of random networks, written as llama.cpp's converter writes them."""
 
+import struct
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import gguf
 import numpy as np
@@ -69,12 +72,13 @@ def write_gguf(
     network: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     kind: Kind = Kind.F32,
+    packed: Mapping[str, tuple[np.ndarray, Kind]] = MappingProxyType({}),
     **changes: object,
 ) -> Path:
     """Write a network and its vocabulary; `changes` sets values by their key, None leaves out.
 
     Keys are written with _ for the dots: "llama__rope__scaling__factor" names
-    llama.rope.scaling.factor.
+    llama.rope.scaling.factor. `packed` replaces weights, by their names in the file.
     """
     architecture = network.config.model_type
     values: dict[str, object] = {"general.name": "test", "general.alignment": 32}
@@ -96,6 +100,10 @@ def write_gguf(
     for name, weight in network.state_dict().items():
         if name == "lm_head.weight" and network.config.tie_word_embeddings:
             continue
+        if gguf_name(architecture, name) in packed:
+            content, own = packed[gguf_name(architecture, name)]
+            writer.add_tensor(gguf_name(architecture, name), content, raw_dtype=own)
+            continue
         stored = as_stored(name, weight, network.config)
         own = kind if stored.ndim == 2 and stored.shape[-1] % 32 == 0 else Kind.F32
         writer.add_tensor(gguf_name(architecture, name), gguf.quantize(stored, own), raw_dtype=own)
@@ -104,6 +112,62 @@ def write_gguf(
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def sentencepiece_settings(model: Path) -> dict[str, object]:
+    """The settings that a converter writes for a sentencepiece vocabulary, as `changes`."""
+    pieces = [dict(fields(part)) for number, part in fields(model.read_bytes()) if number == 1]
+    scores = [struct.unpack("<f", piece.get(2, bytes(4)))[0] for piece in pieces]
+    settings = {
+        "model": "llama",
+        "pre": "default",
+        "tokens": [piece[1].decode() for piece in pieces],
+        "scores": scores,
+        "token_type": [piece.get(3, 1) for piece in pieces],
+        "merges": None,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "unknown_token_id": 0,
+    }
+    return {f"tokenizer__ggml__{key}": value for key, value in settings.items()}
+
+
+def fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """The fields of a protocol buffer: number and value (an int, or its bytes)."""
+    place = 0
+    while place < len(message):
+        key, place = varint(message, place)
+        if key & 7 == 0:
+            value, place = varint(message, place)
+        else:
+            size, place = varint(message, place) if key & 7 == 2 else (4, place)
+            value, place = message[place : place + size], place + size
+        yield key >> 3, value
+
+
+def varint(message: bytes, place: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte, place = message[place], place + 1
+        value |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return value, place
+
+
+def random_blocks(kind: Kind, rows: int, columns: int, seed: int) -> np.ndarray:
+    """Packed rows of a K-quant, (row, bytes): any bytes, with scales that are small float16s.
+
+    `gguf` cannot round to these kinds; any bytes are a valid block if its scales are numbers.
+    """
+    block, size = gguf.GGML_QUANT_SIZES[kind]
+    rng = np.random.default_rng(seed)
+    packed = rng.integers(0, 256, (rows, columns // block, size), dtype=np.uint8)
+    scales = {Kind.Q4_K: (0, 2), Kind.Q6_K: (208,)}[kind]  # bytes where d (and dmin) stand
+    for start in scales:
+        values = rng.uniform(0.001, 0.002, packed.shape[:2]).astype("<f2")
+        packed[..., start : start + 2] = values[..., None].view(np.uint8)
+    return packed.reshape(rows, -1)
 
 
 def add(writer: gguf.GGUFWriter, key: str, value: object) -> None:

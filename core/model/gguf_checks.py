@@ -177,6 +177,11 @@ def check_vocabulary(header: GgufHeader) -> None:
             f"The tokenizer in {name!r} is incomplete: it has no {parts[kind]} for its tokens. "
             "Download it again."
         )
+    if kind == "llama" and header.values.get("tokenizer.ggml.add_space_prefix") is False:
+        raise ModelError(
+            f"The tokenizer in {name!r} puts no space before a text, which would be lost here: its "
+            f"first word would be read as another token. {OTHER_FILE}"
+        )
     rows = header.value("vocab_size", size)
     for key in ("bos", "eos", "unknown", "padding"):
         number_of = header.values.get(f"tokenizer.ggml.{key}_token_id", 0)

@@ -8,12 +8,20 @@ import numpy as np
 import pytest
 import torch
 from gguf import GGMLQuantizationType as Kind
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from core import ModelError, is_on_this_machine, load_model, trace, unpack_gguf
+from core import (
+    LanguageModel,
+    ModelError,
+    is_on_this_machine,
+    load_model,
+    trace,
+    unpack_gguf,
+)
 from core.model.gguf import SOURCE_FILE, GgufFile, unpacked_folder
 from core.model.gguf_header import GgufHeader, GgufTensor, bits, read_header
-from tests.conftest import PROMPT, TARGET, random_network, tokenizer_of
-from tests.gguf_files import write_gguf
+from tests.conftest import PROMPT, SHARED, TARGET, random_network, tokenizer_of
+from tests.gguf_files import random_blocks, sentencepiece_settings, write_gguf
 
 CONTEXT = {"gpt2": 1024, "llama": 80}
 
@@ -106,6 +114,97 @@ def test_memory_is_checked_before_anything_is_read(file, monkeypatch):
     monkeypatch.setattr(GgufFile, "read", lambda *_: pytest.fail("read"))
     with pytest.raises(ModelError, match="needs at least.*free"):
         load_model(str(file))
+
+
+# Llama 2's own tokenizer, and what most of its files are rounded to
+
+LLAMA2 = SHARED / "tokenizers" / "llama2"
+TEXTS = (
+    "The capital of France is",
+    "  two  spaces, and one behind ",
+    "In 1984, 3.14159 and 2,983 of 1 2  3   4",
+    "One. Two!\nThree?\n\n\tA tab, 'quoted' and \"doubly\".",
+    "Zoë's naïve café — ☃ 日本語 😀 e\u0301 \u200b",
+    "foo▁bar </s> <s> <0x0A> ß",
+    "a",
+)
+
+
+@pytest.fixture(scope="module")
+def llama2(tmp_path_factory):
+    """Settings of the file, a model with the folder's tokenizer, and a model from the file."""
+    if not (LLAMA2 / "tokenizer.model").is_file():
+        pytest.skip("Llama 2's tokenizer is not on this machine")
+    original = AutoTokenizer.from_pretrained(LLAMA2)
+    network = random_network("llama", len(original), layers=1)
+    settings = sentencepiece_settings(LLAMA2 / "tokenizer.model")
+    file = write_gguf(tmp_path_factory.mktemp("llama2") / "m.gguf", network, original, **settings)
+    return settings, LanguageModel(network, original), load_model(str(file))
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_llama2s_vocabulary_cuts_as_its_folder_does(llama2, text):
+    _, original, read = llama2
+    assert read.encode(text) == original.encode(text)
+    assert read.encode(text)[0] == 1
+    assert read.tokenize(text) == original.tokenize(text)
+    assert read.offsets(text) == original.offsets(text)
+    for typed in ("Paris", " 2024", "☃", "two words"):
+        assert read.target(text, typed) == original.target(text, typed)
+
+
+def test_llama2s_pieces_and_decoding(llama2):
+    _, original, read = llama2
+    size = range(len(original.tokenizer))
+    assert [read.token_text(i) for i in size] == [original.token_text(i) for i in size]
+    for text in TEXTS:
+        ids = list(original.encode(text))
+        assert read.tokenizer.decode(ids) == original.tokenizer.decode(ids)
+    assert read.tokenizer.eos_token_id == original.tokenizer.eos_token_id == 2
+
+
+def test_a_file_that_says_no_space_in_front_is_refused(llama2, tmp_path):
+    settings, original, _ = llama2
+    settings = settings | {"tokenizer__ggml__add_space_prefix": False}
+    file = write_gguf(tmp_path / "m.gguf", original.network, original.tokenizer, **settings)
+    with pytest.raises(ModelError, match="no space before a text"):
+        load_model(str(file))
+
+
+@pytest.mark.parametrize("kind", [Kind.Q4_K, Kind.Q6_K])
+def test_k_quants_are_read_as_gguf_reads_them(tmp_path, tokenizer, kind):
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=256,
+        intermediate_size=512,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=32,
+    )
+    network = LlamaForCausalLM(config)
+    names = {"ffn_gate": (512, 256), "ffn_down": (256, 512), "attn_v": (128, 256)}
+    packed = {
+        f"blk.0.{name}.weight": (random_blocks(kind, *shape, seed), kind)
+        for seed, (name, shape) in enumerate(names.items())
+    }
+    rounded = {"attn_q": 4, "attn_k": 2}  # rows in pairs, a pair side by side; by heads
+    for name, heads in rounded.items():
+        packed[f"blk.0.{name}.weight"] = (random_blocks(kind, 64 * heads, 256, heads), kind)
+    file = write_gguf(tmp_path / "m.gguf", network, tokenizer, packed=packed)
+    block = load_model(str(file)).network.model.layers[0]
+    expected = {
+        name: gguf.quants.dequantize(packed[f"blk.0.{name}.weight"][0], kind)
+        for name in (*names, *rounded)
+    }
+    assert all(np.isfinite(values).all() and values.std() > 0 for values in expected.values())
+    assert np.array_equal(block.mlp.gate_proj.weight.numpy(), expected["ffn_gate"])
+    assert np.array_equal(block.mlp.down_proj.weight.numpy(), expected["ffn_down"])
+    assert np.array_equal(block.self_attn.v_proj.weight.numpy(), expected["attn_v"])
+    for name, heads in rounded.items():
+        ours = getattr(block.self_attn, f"{name[-1]}_proj").weight.numpy()
+        rows = [64 * h + start + 2 * i for h in range(heads) for start in (0, 1) for i in range(32)]
+        assert np.array_equal(ours, expected[name][rows])
 
 
 # Unpacked
