@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.charts.flow import Panel, flow_chart
-from app.findings.edits import edit_finding
+from app.findings.edits import edit_finding, fallback_finding
 from app.notebook import tables
 from app.notebook.cell import cell, is_dark
 from app.notebook.code import code_lines
@@ -37,8 +37,9 @@ def answers_cell(request: Request) -> str:
             ("With your edits", f"{len(request.entries)} active", after),
         )
     ]
+    moved = [fallback_finding(entry.edit) for entry in request.entries]
     place.show(
-        edit_finding(before, after, target),
+        "  \n".join([edit_finding(before, after, target), *filter(None, moved)]),
         flow_chart(panels, visible(target), dark=is_dark()),
         "The most probable next words before and after the edits",
         fit=False,

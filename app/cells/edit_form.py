@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -111,7 +113,7 @@ def describe_cost(
     only = where[0] if isinstance(where, tuple) and where else where
     layers = f"layers {min(where)} to {max(where)}" if several else f"layer {only}"
     parts = [
-        seconds(cost.seconds),
+        time_needed(cost.seconds, adapts(used, settings)),
         f"{size(cost.bytes)} beside the model",
         f"{layers} of {request.model.n_layers - 1}",
     ]
@@ -145,6 +147,19 @@ def timed(
     missing: tuple[int, ...],
 ) -> Preflight:
     return core.preflight(load(model_name), prompt, method, **dict(settings))
+
+
+def adapts(used: Mapping[str, object], settings: Mapping[str, object]) -> bool:
+    """Whether an edit tries other ways, strengths or layers, where its first does not work."""
+    other_layers = used.get("elsewhere") and not {"layer", "layers"} & set(settings)
+    return bool(used.get("adapt") or other_layers or "auto" in (used.get("eta"), used.get("lr")))
+
+
+def time_needed(value: float, several: bool) -> str:
+    """An estimate: of the first attempt only, where several may follow it."""
+    if not several:
+        return seconds(value)
+    return f"{seconds(value)}, longer where the first attempt does not work"
 
 
 def seconds(value: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from app.words import code_span, count, named_layers
+from core import METHODS, Edit
 
 
 def edit_finding(before: pd.DataFrame, after: pd.DataFrame, target: str) -> str:
@@ -25,6 +26,18 @@ def edit_finding(before: pd.DataFrame, after: pd.DataFrame, target: str) -> str:
     return (
         f"The original says {old}; with your edits it is {new}, which is not the target "
         f"{code_span(target)}."
+    )
+
+
+def fallback_finding(edit: Edit) -> str:
+    """Says that ROME or MEMIT had to leave the subject; empty where the subject worked."""
+    used = edit.hyperparameters
+    if edit.method not in ("rome", "memit") or used.get("token") != "last" or not used.get("adapt"):
+        return ""
+    title = METHODS[edit.method].title
+    return (
+        f"{title} changed what the model reads at the prompt's last token, not at the subject "
+        f"{code_span(edit.subject or '')}: a change there did not make it say the target."
     )
 
 

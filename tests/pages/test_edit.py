@@ -1,5 +1,6 @@
 """The Edit page and the ledger: edit, look, take back, keep, share."""
 
+import dataclasses
 import threading
 import time
 
@@ -52,6 +53,29 @@ def test_every_method_makes_the_model_say_the_target(model, method):
     assert len(charts(at)) == PICTURES
     assert "Your edits: 1 of 1 on" in texts(at)
     assert len(at.session_state[LEDGER]) == 1
+
+
+@pytest.mark.parametrize("place", ["last", "subject"])
+def test_an_edit_that_had_to_leave_the_subject_says_so(place):
+    at = edited_page()
+    entry = at.session_state[LEDGER][0]
+    used = {"token": place, "adapt": True}
+    changed = dataclasses.replace(entry.edit, method="rome", hyperparameters=used)
+    at.session_state[LEDGER] = [Entry(changed, "mine")]
+    at.run()
+    assert not at.exception
+    assert ("at the prompt's last token, not at the subject" in texts(at)) == (place == "last")
+
+
+@pytest.mark.parametrize("method", ["rome", "memit", "adam"])
+def test_the_estimate_says_where_more_attempts_may_follow(method):
+    at = open_page(PAGE)
+    at.segmented_control(key="edit_method").set_value(method).run()
+    line = next(c.value for c in at.caption if c.value.startswith("This edit"))
+    assert "longer where the first attempt" in line
+    at.toggle(key="edit_auto").set_value(False).run()
+    line = next(c.value for c in at.caption if c.value.startswith("This edit"))
+    assert ("longer where the first attempt" in line) == (method != "adam")  # one layer, one rate
 
 
 def test_undo_and_switching_off_bring_the_original_back():
