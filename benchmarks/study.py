@@ -1,8 +1,10 @@
 """What a study costs: python -m benchmarks.study
 
-In one run, side by side, on the built-in tiny-gpt2 and on a random model of GPT-2 small's size:
+In one run, side by side, on the built-in tiny-gpt2, on a random model of GPT-2 small's size, and,
+where it is on the machine, on SmolLM2 (alone with `python -m benchmarks.study smollm2-135m`):
 (a) prompts per second of a study over 100 records, against tracing the same records one by one
     with trace, vjp_norms, backward_lens of FF1 and FF2, and gradient_rank;
+    and against bare passes one by one, a forward and a backward one for each record;
 (b) the peak of memory above the loaded model for 100 and for 1,000 records; it must not grow.
 Records are those of data/mini_counterfact.json, for 1,000 of them some twice.
 """
@@ -13,6 +15,8 @@ import dataclasses
 import subprocess
 import sys
 from pathlib import Path
+
+import torch
 
 from benchmarks.analysis import reset_peak, resident, seconds, small_model
 from core import (
@@ -26,9 +30,15 @@ from core import (
     trace,
     vjp_norms,
 )
+from core.model.package_index import packaged_folder
 from core.studies.counterfact import MINI_COUNTERFACT
 
-MODELS = {"tiny-gpt2": lambda: load_model("tiny-gpt2"), "GPT-2 small's size": small_model}
+REAL = "smollm2-135m"
+MODELS = {
+    "tiny-gpt2": lambda: load_model("tiny-gpt2"),
+    "GPT-2 small's size": small_model,
+    REAL: lambda: load_model(REAL),
+}
 RECORDS = 100
 ROUNDS = 2
 
@@ -43,20 +53,33 @@ def one_by_one(model: LanguageModel, records: list[Record]) -> None:
         gradient_rank(run)
 
 
+def bare_passes(model: LanguageModel, records: list[Record]) -> None:
+    """What no study can do without: each record's loss and its gradient at the first layer."""
+    for record in records:
+        ids = torch.tensor([model.encode(record.prompt)])
+        embeddings = model.network.get_input_embeddings()(ids).detach().requires_grad_()
+        logits = model.network(inputs_embeds=embeddings).logits[0, -1]
+        loss = -logits.log_softmax(-1)[model.target(record.prompt, record.target_new).id]
+        torch.autograd.grad(loss, embeddings)
+
+
 def speed(name: str) -> None:
     model = MODELS[name]()
     records = list(load_counterfact(MINI_COUNTERFACT))[:RECORDS]
     study(model, records[:4])
     one_by_one(model, records[:4])
-    ours, politely, theirs = [], [], []
+    ours, politely, theirs, bare = [], [], [], []
     for _ in range(ROUNDS):
         ours.append(seconds(lambda: study(model, records, limit=RECORDS)))
         politely.append(seconds(lambda: study(model, records, limit=RECORDS, batch_size=1)))
         theirs.append(seconds(lambda: one_by_one(model, records)))
-    a, b, c = (RECORDS / min(times) for times in (ours, politely, theirs))
+        bare.append(seconds(lambda: bare_passes(model, records)))
+    a, b, c, d = (len(records) / min(times) for times in (ours, politely, theirs, bare))
     print(
         f"(a) {name}: study {a:.1f} prompts a second, record by record {b:.1f}, one by one "
-        f"{c:.1f}: {a / c:.2f} and {b / c:.2f} times as fast"
+        f"{c:.1f}: {a / c:.2f} and {b / c:.2f} times as fast; "
+        f"{d / a:.2f} times the bare passes' time",
+        flush=True,
     )
 
 
@@ -79,13 +102,15 @@ def main() -> None:
     if len(sys.argv) > 2:
         memory(sys.argv[1], int(sys.argv[2]))
         return
-    for name in MODELS:
+    here = [name for name in MODELS if name != REAL or packaged_folder(REAL)]
+    for name in sys.argv[1:] or here:
         speed(name)
-    sys.stdout.flush()
+    if len(sys.argv) > 1:
+        return
     if not Path("/proc/self/clear_refs").exists():
         print("(b) is measured on Linux only")
         return
-    for name in MODELS:
+    for name in here:
         for count in (100, 1000):
             command = [sys.executable, "-m", "benchmarks.study", name, str(count)]
             subprocess.run(command, check=True)

@@ -153,6 +153,16 @@ def subject_is_next(study: Study, answered: str) -> Finding:
     return of_layers(strongest.isin(SUBJECT).to_numpy(), more)
 
 
+PARTS = {  # in words
+    "ff1": "the MLP's input",
+    "gate": "the MLP's gate",
+    "ff2": "the MLP's output",
+    "attn_in": "the attention's input",
+    "attn_out": "the attention's output",
+    "block": "the whole block",
+}
+
+
 def every_part_alike(study: Study, answered: str) -> Finding:
     """Of all modules and layers, in how many the last token has the largest signal."""
     parts = {
@@ -164,7 +174,9 @@ def every_part_alike(study: Study, answered: str) -> Finding:
         return UNKNOWN, "the model has one layer"
     least = min(parts, key=lambda module: parts[module].mean())
     share = everything.mean()
-    figure = f"{share:.0%} of layers and parts; fewest for {least}, {parts[least].mean():.0%}"
+    figure = (
+        f"{share:.0%} of layers and parts; fewest for {PARTS[least]}, {parts[least].mean():.0%}"
+    )
     return verdict(share, MOST_LAYERS, SOME_LAYERS), figure if share < 1 else "all layers and parts"
 
 
