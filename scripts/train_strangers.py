@@ -92,6 +92,9 @@ STRANGERS = {
     "llama-8x256": Stranger(12, 240, word_start_marks, llama(8, 256, 8, 2, False)),
     "gpt2-6x160": Stranger(13, 200, byte_level, gpt2(6, 160, 5, False), 2e-3),
     "llama-10x192": Stranger(14, 200, byte_level, llama(10, 192, 6, 6, True)),
+    # Not looked at while the defaults were chosen.
+    "gpt2-12x128": Stranger(21, 160, byte_level, gpt2(12, 128, 4, True), 2e-3),
+    "llama-5x320": Stranger(22, 220, word_start_marks, llama(5, 320, 5, 1, True)),
 }
 
 

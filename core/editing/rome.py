@@ -193,10 +193,7 @@ def change_for(
         templates, search = at_last_token(templates), replace(search, kl=0.0)
     with turn(model, edits, gradients=False):
         inputs, outputs = observe(model, templates, "ff2", layer)
-    key, value = balanced(inputs), balanced(outputs)
-    k = key.double().cpu()
-    u = torch.linalg.solve(moment, k)
-    u = (u / (k @ u)).float()  # now k u = 1
+    value, u = balanced(outputs), direction(moment, inputs)
     found = find_shift(
         model,
         templates,
@@ -208,6 +205,13 @@ def change_for(
         direction=u if in_place else None,
     )
     return Change("ff2", layer, u=u[:, None], v=found.shift.cpu()[:, None]), found.search
+
+
+def direction(moment: Tensor, inputs: Tensor) -> Tensor:
+    """u ~ C^-1 k with k u = 1 for the average key k of inputs (row, d_mlp): (d_mlp,)."""
+    k = balanced(inputs).double().cpu()
+    u = torch.linalg.solve(moment, k)
+    return (u / (k @ u)).float()
 
 
 def check_search(search: dict[str, float], contexts: int) -> None:
