@@ -77,8 +77,8 @@ def claims_cell(number: int, main: core.Study, answered: str) -> None:
     place = cell(
         number,
         "What of the paper holds?",
-        "Each line is a claim of the paper, each column a study: ✓ it holds, ◐ in part, ✗ it "
-        "fails, with what was found.",
+        "Each line is a claim of the paper: ✓ it holds, ◐ in part, ✗ it fails, with what was "
+        "found, and beside it the verdict of every other study.",
         key="study_claims",
         original=True,
     )
@@ -87,6 +87,9 @@ def claims_cell(number: int, main: core.Study, answered: str) -> None:
     tables = [claims_of(study, answered) for study in (main, *others)]
     place.picture.markdown(claims_finding(main.header.model, tables[0]))
     place.picture.markdown(claims_markdown(names, tables))
+    if others:
+        with place.controls.expander("What was found in every study"):
+            st.markdown(claims_markdown(names, tables, every_figure=True))
     with place.controls.expander("When does a claim hold?"):
         longest = max(tables, key=len)
         st.markdown(
@@ -107,18 +110,29 @@ def claims_code(study: core.Study) -> str:
     return f"{imported}\ntable = claims(result)"
 
 
-def claims_markdown(names: list[str], tables: list[pd.DataFrame]) -> str:
-    """A row a claim, in the order of the longest table; "–" where a study was not asked."""
+def claims_markdown(
+    names: list[str], tables: list[pd.DataFrame], *, every_figure: bool = False
+) -> str:
+    """A row a claim, in the order of the longest table; "–" where a study was not asked.
+
+    What was found is said of the first study; of the others with `every_figure`.
+    """
     longest = max(tables, key=len)
     by_name = [table.set_index("name") for table in tables]
     head = ["Claim", "In the paper", *map(plain, names)]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for row in longest.itertuples():
         found = [
-            f"**{MARKS[table.verdict[row.name]]}**: {plain(table.figure[row.name])}"
-            if row.name in table.index
-            else "–"
-            for table in by_name
+            verdict_of(table, row.name, figure=every_figure or i == 0)
+            for i, table in enumerate(by_name)
         ]
         lines.append("| " + " | ".join([plain(row.claim), plain(row.source), *found]) + " |")
     return "\n".join(lines)
+
+
+def verdict_of(table: pd.DataFrame, name: str, *, figure: bool) -> str:
+    """A mark and a word, and what was found; the table is indexed by the claims' names."""
+    if name not in table.index:
+        return "–"
+    mark = MARKS[table.verdict[name]]
+    return f"**{mark}**: {plain(table.figure[name])}" if figure else mark

@@ -90,11 +90,11 @@ _SMALL = {
     "contexts": 4,
     "in_place": True,
 }
-# SmolLM2: layers 3 to 21 tried on 16 records; paraphrases are best in the middle.
+# SmolLM2: layers 3 to 21 tried on records that it is not judged by; of 32, 12, 14, 16, 18 and 20.
 MEASURED = {
     "tiny-gpt2": _SMALL,
     "tiny-llama2": _SMALL,
-    "smollm2-135m": {"layer": 16, "margin": None},
+    "smollm2-135m": {"layer": 18},
 }
 
 
