@@ -38,12 +38,12 @@ from core import (
     load_model,
     second_moments,
 )
-from core.editing import memit, rome
+from core.editing import memit, rome, shift_search
 from core.editing.calibration import draw_known
 from core.editing.hyperparameters import relative_layer
 from core.editing.scores import first_token_scores
 from core.editing.second_moments import WIDTHS_OF_OWN_TEXT
-from core.editing.subject_edits import find_shift
+from core.editing.shift_search import CONTEXTS_A_STEP, find_shift
 from core.editing.suffix_pass import run_all, run_on
 
 LENGTHS = (8, 64)
@@ -144,8 +144,12 @@ def before_and_now(model: LanguageModel, file: Path, count: int) -> None:
         name, rows = method.__name__.rpartition(".")[2], []
         for record in known:
             for version, settings in (("before", FIRST_VERSION | where), ("now", {})):
-                passes = run_all if version == "before" else run_on
-                with patch.object(method, "find_shift", partial(find_shift, passes=passes)):
+                first_version = version == "before"
+                passes, a_step = (run_all, 50) if first_version else (run_on, CONTEXTS_A_STEP)
+                with (
+                    patch.object(method, "find_shift", partial(find_shift, passes=passes)),
+                    patch.object(shift_search, "CONTEXTS_A_STEP", a_step),
+                ):
                     start = time.perf_counter()
                     change = edited(model, record, name, settings)
                     took = time.perf_counter() - start

@@ -19,13 +19,12 @@ from core.editing.calibrated import calibrated_settings
 from core.editing.hyperparameters import check_layers, check_number, known_settings, relative_layer
 from core.editing.rome import GENERAL, PAPER, check_search, check_token
 from core.editing.second_moments import second_moments
+from core.editing.shift_search import Search, find_shift
 from core.editing.subject_edits import (
     Lead,
-    Search,
     Templates,
     at_last_token,
     balanced,
-    find_shift,
     first_token_only,
     lead_after,
     observe,

@@ -29,13 +29,12 @@ from core.editing.hyperparameters import (
     relative_layer,
 )
 from core.editing.second_moments import second_moments
+from core.editing.shift_search import Search, find_shift
 from core.editing.subject_edits import (
     Lead,
-    Search,
     Templates,
     at_last_token,
     balanced,
-    find_shift,
     first_token_only,
     lead_after,
     observe,

@@ -13,7 +13,8 @@ from core.editing.second_moments import (
     missing_second_moments,
     second_moments,
 )
-from core.editing.subject_edits import Search, balanced, contexts, find_shift, observe, templates_of
+from core.editing.shift_search import Search, find_shift
+from core.editing.subject_edits import balanced, contexts, observe, templates_of
 from core.gradients.segments import subject_tokens
 from core.model.edited import turn
 from core.model.edits import Fact

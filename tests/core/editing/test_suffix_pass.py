@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from core.editing.subject_edits import Search, at_last_token, find_shift, templates_of
+from core.editing.shift_search import CONTEXTS_A_STEP, Search, find_shift, in_turns
+from core.editing.subject_edits import at_last_token, templates_of
 from core.editing.suffix_pass import keep, run_all, run_on
 from core.model.edited import turn
 from core.model.edits import Fact
@@ -88,3 +89,12 @@ def found_with(model, target, search, passes, on_step=lambda done: None, last=Fa
         on_step=lambda done, total: on_step(done),
         passes=passes,
     )
+
+
+def test_contexts_take_turns_and_the_bare_prompt_is_in_every_step(model):
+    group = templates_of(model, Fact(PROMPT, SUBJECT, TARGET), 10)
+    parts = in_turns(group)
+    assert len(parts) == -(-(len(group.rows) - 1) // CONTEXTS_A_STEP) > 1
+    assert all(part.rows[0] == group.rows[0] for part in parts)
+    others = [pair for part in parts for pair in zip(part.rows[1:], part.places[1:], strict=True)]
+    assert sorted(others) == sorted(zip(group.rows[1:], group.places[1:], strict=True))
