@@ -25,9 +25,11 @@ from core.editing.subject_edits import (
     Templates,
     at_last_token,
     balanced,
+    bare,
     first_token_only,
     lead_after,
     observe,
+    observe_all,
     templates_of,
 )
 from core.errors import EditError
@@ -65,7 +67,7 @@ _SMALL = {
 MEASURED = {
     "tiny-gpt2": _SMALL,
     "tiny-llama2": _SMALL,
-    "smollm2-135m": {"layers": (13, 14, 15, 16), "weight": 0.1, "margin": None},
+    "smollm2-135m": {"layers": (13, 14, 15, 16), "weight": 0.1},
 }
 
 
@@ -234,7 +236,7 @@ def residual_goal(
 ) -> Tensor:
     """The residual stream after `layer` that makes the model say the target: (d_model,)."""
     with turn(model, edits, gradients=False):
-        value = observe(model, templates, "block", layer)[1][0]
+        value = observe(model, bare(templates), "block", layer)[1][0]
     found = find_shift(model, templates, layer, value, search, edits=edits, on_step=on_step)
     return value + found.shift
 
@@ -252,8 +254,9 @@ def state_of(
     keys, missing = [], []
     for group, goal in zip(templates, goals, strict=True):
         with turn(model, edits, gradients=False), changed(model, changes):
-            keys.append(balanced(observe(model, group, "ff2", layer)[0]))
-            missing.append(goal - observe(model, group, "block", last)[1][0].to(goal.device))
+            seen = observe_all(model, group, ("ff2", "block"), sorted({layer, last}))
+            keys.append(balanced(seen["ff2", layer][0]))
+            missing.append(goal - seen["block", last][1][0].to(goal.device))
     return torch.stack(keys, 1).double().cpu(), torch.stack(missing, 1).double().cpu()
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from core.gradients.segments import subject_tokens
-from core.model.capture import capture, check_numbers
+from core.model.capture import Site, capture, check_numbers, ending_after
 from core.model.edited import changed, turn
 from core.model.edits import Change, Edit, Fact
 from core.model.forcing import forced_ids, padded, smallest_lead, target_logits
@@ -100,6 +100,11 @@ def first_token_only(templates: Templates) -> Templates:
     return replace(templates, goal=replace(goal, ids=goal.ids[:1], tokens=goal.tokens[:1]))
 
 
+def bare(templates: Templates) -> Templates:
+    """The prompt alone, without contexts."""
+    return replace(templates, rows=templates.rows[:1], places=templates.places[:1])
+
+
 def at_last_token(templates: Templates) -> Templates:
     """The same rows; the prompt's last token stands where the subject's was."""
     return replace(templates, places=tuple(len(row) - 1 for row in templates.rows))
@@ -112,11 +117,23 @@ def observe(
 
     Use it inside `turn`.
     """
-    with capture(model, (matrix,)) as seen:
-        check_numbers(model.read(padded(model, templates.rows)))
-    site, rows = seen[matrix, layer], torch.arange(len(templates.rows))
-    places = torch.tensor(templates.places)
-    return site.x[rows, places].float(), site.outputs[0][rows, places].float()
+    return observe_all(model, templates, (matrix,), (layer,))[matrix, layer]
+
+
+def observe_all(
+    model: LanguageModel, templates: Templates, matrices: tuple[str, ...], layers: Sequence[int]
+) -> dict[Site, tuple[Tensor, Tensor]]:
+    """`observe` of several matrices and layers, in one pass that ends with the highest layer."""
+    rows, places = torch.arange(len(templates.rows)), torch.tensor(templates.places)
+    with capture(model, matrices, layers) as seen, ending_after(model, max(layers)):
+        model.read(padded(model, templates.rows))
+    found = {
+        place: (site.x[rows, places].float(), site.outputs[0][rows, places].float())
+        for place, site in seen.items()
+    }
+    for pair in found.values():
+        check_numbers(pair[1])
+    return found
 
 
 def balanced(rows: Tensor) -> Tensor:

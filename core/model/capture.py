@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -43,20 +43,21 @@ def exclusive(model: LanguageModel, *, gradients: bool) -> Iterator[None]:
 
 
 @contextmanager
-def capture(model: LanguageModel, matrices: tuple[str, ...]) -> Iterator[dict[Site, Activation]]:
-    """Collect the activations of `matrices` in every layer while the block runs.
+def capture(
+    model: LanguageModel, matrices: tuple[str, ...], layers: Sequence[int] | None = None
+) -> Iterator[dict[Site, Activation]]:
+    """Collect the activations of `matrices` in these layers, by default all, while the block runs.
 
     Use it inside `exclusive`: hooks see every thread's forward passes.
     """
+    layers = range(model.n_layers) if layers is None else layers
     seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
     activations: dict[Site, Activation] = {}
 
     def record(module: nn.Module, inputs: tuple, output: Tensor | tuple) -> None:
         seen[module] = (inputs[0], output if isinstance(output, Tensor) else output[0])
 
-    sites = {
-        (m, layer): model.modules(m, layer) for m in matrices for layer in range(model.n_layers)
-    }
+    sites = {(m, layer): model.modules(m, layer) for m in matrices for layer in layers}
     hooks = [module.register_forward_hook(record) for group in sites.values() for module in group]
     try:
         yield activations
@@ -66,6 +67,29 @@ def capture(model: LanguageModel, matrices: tuple[str, ...]) -> Iterator[dict[Si
     finally:
         for hook in hooks:
             hook.remove()
+
+
+class _EndedError(Exception):
+    """A pass has come as far as it is needed."""
+
+
+@contextmanager
+def ending_after(model: LanguageModel, layer: int) -> Iterator[None]:
+    """A forward pass in the block ends with this layer's block: what is above is not run.
+
+    Use it inside `exclusive` and inside `capture`, whose hooks then come first.
+    """
+
+    def end(*_: object) -> None:
+        raise _EndedError
+
+    hook = model.blocks[layer].register_forward_hook(end)
+    try:
+        yield
+    except _EndedError:
+        pass
+    finally:
+        hook.remove()
 
 
 def check_numbers(values: Tensor) -> None:
