@@ -7,6 +7,7 @@ import streamlit as st
 import core
 from app.cells.controls import choice
 from app.charts.calibration import TITLES, strength_curve
+from app.charts.spec import specification
 from app.notebook.cell import is_dark
 from app.shell.navigation import TUNE
 from app.shell.state import Request
@@ -69,7 +70,8 @@ def measured(found: core.Calibration) -> None:
     st.markdown(plain(finding))
     layer = found.fixed.get("layer", found.settings.get("layer"))
     if layer is not None and (found.table["strength"] != "auto").any():
-        st.altair_chart(strength_curve(found.table, layer, dark=is_dark()), width="stretch")
+        curve = strength_curve(found.table, layer, dark=is_dark())
+        st.vega_lite_chart(None, specification(curve), width="stretch")
         st.caption(f"Layer {layer}: a stronger shift generalises more and disturbs more.")
     table = found.table.astype({"strength": str})
     shares = st.column_config.NumberColumn(format="percent")

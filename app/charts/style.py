@@ -9,6 +9,10 @@ import altair as alt
 from app.charts.palette import INK
 from app.words import SUPERSCRIPTS
 
+# Altair would check each part of a chart against Vega-Lite's schema as it is made; the tests check
+# whole charts.
+alt.utils.schemapi.disable_debug_mode()
+
 FONT_SIZE = 12
 # Vega's expression for the numbers of an axis or a legend, as app.words.number writes them: Vega's
 # own formats of significant digits would say 3e+3.
@@ -28,9 +32,13 @@ def finished(chart: alt.TopLevelMixin, dark: bool) -> alt.TopLevelMixin:
         "labelFontSize": FONT_SIZE,
         "titleFontSize": FONT_SIZE + 1,
     }
-    return (
-        chart.configure_axis(**text, labelFlush=False)
-        .configure_legend(**text)
-        .configure_header(**text)
-        .configure_title(color=INK[dark], fontSize=FONT_SIZE + 1, anchor="start")
+    chart = chart.copy(
+        deep=False
+    )  # Altair's own configure_... would copy the whole chart each time
+    chart.config = alt.Config(
+        axis=alt.AxisConfig(**text, labelFlush=False),
+        legend=alt.LegendConfig(**text),
+        header=alt.HeaderConfig(**text),
+        title=alt.TitleConfig(color=INK[dark], fontSize=FONT_SIZE + 1, anchor="start"),
     )
+    return chart

@@ -96,7 +96,7 @@ def token_table(
     )
     # A table that scrolls opens at its end, the last prompt token: its layers stand there.
     layer_axis = alt.Axis(grid=False, orient="right" if scrolls else "left")
-    base = alt.Chart(frame).encode(
+    base = alt.Chart().encode(  # its numbers are all layers', and stand beside them
         x=alt.X(
             "position:O",
             title=x_title,
@@ -146,10 +146,15 @@ def token_table(
             framed.mark_rect(filled=False, stroke=colour[dark], strokeWidth=width)
             for colour, width in ((PAPER, 6), (ACCENT, 3))
         ]
-    chart = alt.layer(*layers).properties(width=alt.Step(width), height=alt.Step(height))
-    if scrolls:
-        chart = chart.properties(usermeta=OPENS_AT_END)
-    return finished(chart.resolve_scale(color="independent"), dark)
+    chart = alt.LayerChart(
+        data=frame,
+        layer=layers,
+        width=alt.Step(width),
+        height=alt.Step(height),
+        resolve=alt.Resolve(scale=alt.ScaleResolveMap(color="independent")),
+        **({"usermeta": OPENS_AT_END} if scrolls else {}),
+    )
+    return finished(chart, dark)
 
 
 def ends(table: pd.DataFrame, quantity: Quantity) -> tuple[float, float, float | None]:

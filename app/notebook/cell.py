@@ -12,6 +12,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app.charts.export import picture
+from app.charts.spec import specification
 from app.charts.token_table import OPENS_AT_END
 from app.notebook.csv import as_csv
 
@@ -49,8 +50,9 @@ class Cell:
         where = where or self.picture
         if chart.usermeta == OPENS_AT_END:
             where = where.container(key=f"opens_at_end_{self.key}_{name}")
-        where.altair_chart(
-            chart,
+        where.vega_lite_chart(
+            None,
+            specification(chart),
             width="stretch" if fit else "content",
             key=f"{self.key}_{name}",
             alt=alt_text,
