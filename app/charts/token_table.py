@@ -122,12 +122,16 @@ def token_table(
     legend = alt.Legend(
         **place, gradientLength=LEGEND_LENGTH, gradientThickness=10, titleLimit=LEGEND_LENGTH + 140
     )
-    fill = alt.when("datum.hidden").then(alt.value("transparent"))
-    rects = base.mark_rect(stroke=INK[dark], strokeOpacity=0.12).encode(
-        color=fill.otherwise(alt.Color("value:Q", title=title, scale=scale, legend=legend))
+    fill = alt.Color(
+        "value:Q",
+        title=title,
+        scale=scale,
+        legend=legend,
+        condition={"test": "datum.hidden", "value": "transparent"},
     )
+    rects = base.mark_rect(stroke=INK[dark], strokeOpacity=0.12).encode(color=fill)
     words = base.mark_text(fontSize=FONT_SIZE, clip=True).encode(
-        text="text:N", color=alt.Color("ink:N", scale=None)
+        text=alt.Text("text:N"), color=alt.Color("ink:N", scale=None)
     )
     layers = [rects, words]
     if limit is not None:
@@ -148,12 +152,12 @@ def token_table(
         ]
     chart = alt.LayerChart(
         data=frame,
-        layer=layers,
         width=alt.Step(width),
         height=alt.Step(height),
         resolve=alt.Resolve(scale=alt.ScaleResolveMap(color="independent")),
         **({"usermeta": OPENS_AT_END} if scrolls else {}),
     )
+    chart.layer = layers  # given above, each would be copied whole three times
     return finished(chart, dark)
 
 
@@ -190,7 +194,9 @@ def layer_rulers(table: pd.DataFrame, places: list[float], dark: bool) -> alt.Ch
     return (
         alt.Chart(pd.DataFrame(rows))
         .mark_text(fontSize=FONT_SIZE, color=INK[dark])
-        .encode(x="position:O", y=alt.Y("layer:O", sort="descending"), text="layer:O")
+        .encode(
+            x=alt.X("position:O"), y=alt.Y("layer:O", sort="descending"), text=alt.Text("layer:O")
+        )
     )
 
 
@@ -225,8 +231,9 @@ def token_axis(
         labelAngle=0,
         labelLimit=0,
         labelOverlap=False,
-        labelColor=alt.when(f"datum.value == {last}")
-        .then(alt.value(ACCENT[dark]))
-        .otherwise(alt.value(INK[dark])),
+        labelColor={
+            "condition": {"test": f"datum.value == {last}", "value": ACCENT[dark]},
+            "value": INK[dark],
+        },
         grid=False,
     )
