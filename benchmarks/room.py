@@ -2,7 +2,7 @@
 
 A server of its own, and N sessions over the websocket, as browsers speak to it, without a browser.
 Each opens a page by a link, then types another prompt, both with prompts that nobody asked before,
-and thinks for 0 to 2 s (`--think`) in between. In each of five waves every session does so once.
+and thinks for 0 to 2 s (`--think`) before each. In each of five waves every session does so once.
 
 Prints, for each number of sessions: p50 and p95 of an opened page and of a changed prompt, pages a
 second, errors; and the server's memory at start, after the first and after the last wave.
@@ -133,6 +133,7 @@ async def visit(address: str, page: str, model: str, think: float, times: Times)
     """One person in one wave: opens a page, types another prompt, and leaves."""
     rng = random.Random(next(_number))
     query = urlencode({"model": model, "prompt": new_prompt(), "target": "Paris"})
+    await asyncio.sleep(rng.uniform(0, think))
     try:
         async with connect(address, subprotocols=["streamlit"], max_size=None) as socket:
             session = Session(socket, page, query)
@@ -142,7 +143,6 @@ async def visit(address: str, page: str, model: str, think: float, times: Times)
             times.errors += session.failed
     except Exception as error:  # whatever a person would see as a page that does not come
         times.errors.append(f"{type(error).__name__}: {error}")
-    await asyncio.sleep(rng.uniform(0, think))
 
 
 async def person(address: str, pages: list[str], model: str, think: float, waves: int, times):

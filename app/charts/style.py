@@ -25,7 +25,7 @@ NUMBER_LABEL = (
 
 
 def finished(chart: alt.TopLevelMixin, dark: bool) -> alt.TopLevelMixin:
-    """The chart with axis, legend and header text in the page's own colour, at least 12 px."""
+    """The chart itself; axis, legend and header text in the page's own colour, at least 12 px."""
     text = {
         "labelColor": INK[dark],
         "titleColor": INK[dark],
