@@ -82,6 +82,13 @@ class Times:
     opened: list[float] = field(default_factory=list)
     changed: list[float] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    moments: list[float] = field(default_factory=list)  # when each page was whole
+
+    @property
+    def pace(self) -> float:
+        """Pages a second while all are in the room: between a tenth and nine tenths of them."""
+        first, last = (sorted(self.moments)[int(s * len(self.moments))] for s in (0.1, 0.9))
+        return 0.8 * len(self.moments) / (last - first)
 
 
 class Session:
@@ -138,8 +145,10 @@ async def visit(address: str, page: str, model: str, think: float, times: Times)
         async with connect(address, subprotocols=["streamlit"], max_size=None) as socket:
             session = Session(socket, page, query)
             times.opened.append(await session.run())
+            times.moments.append(time.perf_counter())
             await asyncio.sleep(rng.uniform(0, think))
             times.changed.append(await session.run(new_prompt()))
+            times.moments.append(time.perf_counter())
             times.errors += session.failed
     except Exception as error:  # whatever a person would see as a page that does not come
         times.errors.append(f"{type(error).__name__}: {error}")
@@ -198,16 +207,16 @@ def told(name: str, values: list[float]) -> str:
 
 async def room(place: Server, sessions: int, pages: list[str], model: str, think: float) -> None:
     times, at_start = Times(), place.memory
-    everyone = [(place.address, pages, model, think)] * sessions
-    begun = time.perf_counter()
-    await asyncio.gather(*(person(*one, 1, times) for one in everyone))
+    everyone = asyncio.gather(
+        *(person(place.address, pages, model, think, WAVES, times) for _ in range(sessions))
+    )
+    while len(times.moments) < 2 * sessions and not everyone.done():
+        await asyncio.sleep(0.05)
     first_wave = place.memory
-    await asyncio.gather(*(person(*one, WAVES - 1, times) for one in everyone))
-    took = time.perf_counter() - begun
-    done = len(times.opened) + len(times.changed)
+    await everyone
     print(
         f"{sessions:3d} sessions: {told('opened', times.opened)}; "
-        f"{told('changed', times.changed)}; {done / took:.1f} pages a second; "
+        f"{told('changed', times.changed)}; {times.pace:.1f} pages a second; "
         f"{len(times.errors)} errors; memory {at_start:.0f} MB, after wave 1 {first_wave:.0f}, "
         f"after wave {WAVES} {place.memory:.0f}",
         flush=True,
