@@ -60,6 +60,14 @@ def floor(model: LanguageModel, prompt: str, rows: torch.Tensor) -> None:
         rows @ model.unembedding.weight.T
 
 
+def bare_pass(model: LanguageModel, prompt: str, target: str) -> None:
+    """A loss and its gradient at the embeddings, and nothing else."""
+    embeddings = model.embed(model.encode(prompt)).detach().requires_grad_()
+    logits = model.network(inputs_embeds=embeddings, use_cache=False).logits[0, -1].float()
+    loss = -logits.log_softmax(-1)[model.target(prompt, target).id]
+    torch.autograd.grad(loss, embeddings)
+
+
 def analysis(model: LanguageModel, prompt: str) -> None:
     run = trace(model, prompt, TARGET)
     forward_lens(model, prompt, TARGET)

@@ -16,8 +16,9 @@ from statistics import median
 
 import torch
 
+from benchmarks.analysis import bare_pass
 from benchmarks.llama7b import PROMPT, QUESTIONS, TARGET, lenses, make_folder
-from core import LanguageModel, answers, edit, load_model, trace
+from core import answers, edit, load_model, trace
 
 ROUNDS = 5
 LONG = " ".join([PROMPT] * 10)
@@ -31,20 +32,13 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def bare(model: LanguageModel, prompt: str) -> None:
-    """One forward pass and one backward pass, and nothing else."""
-    embeddings = model.embed(model.encode(prompt)).detach().requires_grad_()
-    logits = model.network(inputs_embeds=embeddings, use_cache=False).logits[0, -1].float()
-    torch.autograd.grad(-logits.log_softmax(-1)[model.target(prompt, TARGET).id], embeddings)
-
-
 def measure(folder: str, kind: str) -> None:
     start = time.perf_counter()
     model = load_model(folder, dtype=kind, device="cuda")
     print(f"{kind}: load {time.perf_counter() - start:.1f} s", flush=True)
     for prompt in (PROMPT, LONG):
         tasks = {
-            "bare pass": lambda p=prompt: bare(model, p),
+            "bare pass": lambda p=prompt: bare_pass(model, p, TARGET),
             "trace": lambda p=prompt: trace(model, p, TARGET),
             "trace and both lens tables": lambda p=prompt: lenses(model, p),
             "forward shift": lambda p=prompt: edit(

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from benchmarks.analysis import reset_peak, resident, seconds, small_model
+from benchmarks.analysis import bare_pass, reset_peak, resident, seconds, small_model
 from core import (
     LanguageModel,
     Record,
@@ -59,11 +59,7 @@ def one_by_one(model: LanguageModel, records: list[Record]) -> None:
 def bare_passes(model: LanguageModel, records: list[Record]) -> None:
     """What no study can do without: each record's loss and its gradient at the first layer."""
     for record in records:
-        ids = torch.tensor([model.encode(record.prompt)])
-        embeddings = model.network.get_input_embeddings()(ids).detach().requires_grad_()
-        logits = model.network(inputs_embeds=embeddings).logits[0, -1]
-        loss = -logits.log_softmax(-1)[model.target(record.prompt, record.target_new).id]
-        torch.autograd.grad(loss, embeddings)
+        bare_pass(model, record.prompt, record.target_new)
 
 
 def training_passes(network: PreTrainedModel, model: LanguageModel, records: list[Record]) -> None:

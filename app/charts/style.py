@@ -32,9 +32,7 @@ def finished(chart: alt.TopLevelMixin, dark: bool) -> alt.TopLevelMixin:
         "labelFontSize": FONT_SIZE,
         "titleFontSize": FONT_SIZE + 1,
     }
-    chart = chart.copy(
-        deep=False
-    )  # Altair's own configure_... would copy the whole chart each time
+    # In place: each of Altair's own configure_... copies the whole chart.
     chart.config = alt.Config(
         axis=alt.AxisConfig(**text, labelFlush=False),
         legend=alt.LegendConfig(**text),

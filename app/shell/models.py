@@ -43,8 +43,8 @@ def split_key(key: str) -> tuple[str, str]:
 def preload_default() -> None:
     """Load the default model, and run it once so that the first user does not pay for it.
 
-    What is in memory then stays there. Streamlit looks for unused objects after every run of a
-    page, a third of a second long if these were among those it looks at.
+    What is in memory then stays there: a collection of unused objects would take a third of a
+    second if these were among those it looks at, and hold all pages up.
     """
     try:
         core.backward_lens(core.trace(load(default_model()), "Obama grew up in", "Paris"))

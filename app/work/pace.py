@@ -1,7 +1,7 @@
 """How often a page looks at its jobs: rarely enough that looking never holds up the work.
 
-A look is a run of the server's: the page's own part, and the collection of unused objects that
-Streamlit makes after every run. Both hold Python's lock. Looks that come faster than they are done
+A look is a run of the server's: the page's own part, and now and then Python's collection of all
+unused objects. Both hold Python's lock. Looks that come faster than they are done
 leave a job no time at all, and it hangs: the pause follows from what a look was measured to take.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 REST = 3.0  # the pause is at least this many times a look
 LONGEST = 15.0  # seconds
-WHOLE = 2  # the generation that Streamlit collects
+WHOLE = 2  # the generation that is all objects
 
 
 @dataclass

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from core.editing.hyperparameters import AUTO
-from core.editing.subject_edits import Templates
+from core.editing.subject_edits import Templates, some_rows
 from core.editing.suffix_pass import Kept, keep, run_on
 from core.model.capture import check_numbers
 from core.model.edited import turn
@@ -122,15 +122,7 @@ def in_turns(templates: Templates) -> list[Templates]:
     """The bare prompt with a few contexts each, so that a step is cheap and none is left out."""
     others = range(1, len(templates.rows))
     count = max(1, -(-len(others) // CONTEXTS_A_STEP))
-    groups = [(0, *others[i::count]) for i in range(count)]
-    return [
-        replace(
-            templates,
-            rows=tuple(templates.rows[i] for i in group),
-            places=tuple(templates.places[i] for i in group),
-        )
-        for group in groups
-    ]
+    return [some_rows(templates, (0, *others[i::count])) for i in range(count)]
 
 
 def part_of(

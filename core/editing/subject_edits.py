@@ -102,7 +102,16 @@ def first_token_only(templates: Templates) -> Templates:
 
 def bare(templates: Templates) -> Templates:
     """The prompt alone, without contexts."""
-    return replace(templates, rows=templates.rows[:1], places=templates.places[:1])
+    return some_rows(templates, (0,))
+
+
+def some_rows(templates: Templates, chosen: Sequence[int]) -> Templates:
+    """The chosen rows only; row 0 is the bare prompt."""
+    return replace(
+        templates,
+        rows=tuple(templates.rows[i] for i in chosen),
+        places=tuple(templates.places[i] for i in chosen),
+    )
 
 
 def at_last_token(templates: Templates) -> Templates:
