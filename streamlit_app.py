@@ -4,6 +4,10 @@ from contextlib import asynccontextmanager
 
 import streamlit as st
 
+from app import settings
+
+settings.require_valid()
+
 
 @asynccontextmanager
 async def warm_up(_: st.App):

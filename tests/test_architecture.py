@@ -1,8 +1,8 @@
 """The arrows between the rooms: who may import whom, read from the imports themselves.
 
 core: errors <- model <- gradients <- editing and studies, which do not know each other.
-app: words, titles and outliers <- charts <- findings <- work <- shell <- notebook <- cells;
-pages <- main.
+app: words, titles, outliers and settings <- charts <- findings <- work <- shell <- notebook <-
+cells; pages <- main.
 """
 
 import ast
@@ -20,6 +20,7 @@ BELOW_THE_SHELL = (
     "app.words",
     "app.titles",
     "app.outliers",
+    "app.settings",
     "app.charts",
     "app.findings",
     "app.work",

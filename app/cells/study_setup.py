@@ -10,9 +10,9 @@ import streamlit as st
 import core
 from app.cells.controls import choice
 from app.cells.studies import keep_study
+from app.settings import STUDY_RECORDS, record_files
 from app.shell.models import load, short_name
 from app.shell.navigation import STUDY
-from app.shell.settings import STUDY_RECORDS, record_files
 from app.shell.state import chosen_model
 from app.words import plain
 from app.work.job import Job, OnStep
@@ -116,7 +116,7 @@ def describe(records: core.Records) -> None:
 
 
 def start_form(records: core.Records) -> None:
-    most = min(len(records), STUDY_RECORDS)
+    most = min(len(records), STUDY_RECORDS.value)
     row = st.columns([2, 2, 4], vertical_alignment="bottom", gap="medium")
     limit = row[0].number_input(
         f"How many (1 to {most:,})", 1, most, min(100, most), key=f"study_limit_{most}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 import core
+from app.settings import EDIT_BYTES, EXPORTS
 from app.shell import ledger
-from app.shell.settings import EDIT_BYTES, export_folder
 from app.words import file_name, plain, shortened, visible
 
 
@@ -27,7 +27,7 @@ def ledger_field(model: core.LanguageModel) -> None:
         problem = st.session_state.get("edit_file_problem")
         if problem:
             st.error(plain(problem))
-        if on and export_folder() is not None:
+        if on and EXPORTS.value is not None:
             export(model)
 
 
@@ -103,7 +103,7 @@ def export(model: core.LanguageModel) -> None:
     if not st.button("Save as a model folder", key="export_model"):
         return
     active = ledger.active(model)
-    folder = export_folder() / f"{file_name(model.name)}-{'-'.join(e.id[:6] for e in active)}"
+    folder = EXPORTS.value / f"{file_name(model.name)}-{'-'.join(e.id[:6] for e in active)}"
     try:
         with st.spinner("Writing the model …"):
             core.export_model(model, [entry.edit for entry in active], folder)

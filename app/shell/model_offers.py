@@ -8,9 +8,9 @@ from pathlib import Path
 import streamlit as st
 
 import core
+from app import settings
 from app.shell.examples import REAL, examples_for
 from app.shell.models import CARDS, OTHER, downloads, refusal, short_name, start_download
-from app.shell.settings import downloads_allowed, finding_allowed
 from app.shell.state import MODEL, OTHER_MODEL, PROMPT, TARGET, chosen_model, use_model
 from app.words import code_span, megabytes, plain
 from app.work.job import BYTES, Job
@@ -87,7 +87,7 @@ def use_found(path: str) -> None:
 
 def found_field() -> None:
     """Models found on this machine, one click each; never on a server with folders of its own."""
-    found = found_here() if finding_allowed() else []
+    found = found_here() if settings.FOLDERS.value is None else []
     if not found:
         return
     with st.popover(f"Models found on this machine ({len(found)})", width="stretch"):
@@ -114,7 +114,7 @@ def source_field(model: core.LanguageModel, name: str) -> None:
                 "Figures differ a little, or more, from those of the network as it was published."
             ),
         )
-    if model.folder is None and finding_allowed() and downloads_allowed():
+    if model.folder is None and settings.FOLDERS.value is None and settings.DOWNLOADS.value:
         keep_field(model, name)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 import core
-from app.shell.settings import downloads_allowed, folder_allowed
+from app import settings
 from app.words import megabytes
 from app.work.job import BYTES, Job
 from core.model.catalog import BUILTIN, looks_like_folder
@@ -17,12 +17,11 @@ from core.model.precision import PRECISIONS
 
 OTHER = "other"  # the choice that opens a text field for a folder or a hub name
 CARDS = {card.name: card for card in core.CATALOG}
-LOADED_MODELS = 4
 
 log = logging.getLogger(__name__)
 
 
-@st.cache_resource(max_entries=LOADED_MODELS, show_spinner=False)
+@st.cache_resource(max_entries=settings.LOADED_MODELS.value, show_spinner=False)
 def load(key: str) -> core.LanguageModel:
     """The one shared instance of a model in a precision, by its `model_key`; raises ModelError."""
     name, precision = split_key(key)
@@ -74,12 +73,12 @@ def label(name: str) -> str:
 def refusal(name: str) -> str:
     """Why the operator does not let visitors open this model; empty if they may."""
     name = name.strip()
-    if looks_like_folder(name) and not folder_allowed(name):
+    if looks_like_folder(name) and not settings.folder_allowed(name):
         return "This server opens model folders only where its operator allows it. Choose another."
     if (
         not core.is_on_this_machine(name)
         and not looks_like_folder(name)
-        and not downloads_allowed()
+        and not settings.DOWNLOADS.value
     ):
         return (
             "This model is not on this server, and its operator has switched downloads off. "

@@ -8,12 +8,12 @@ from typing import NoReturn
 import streamlit as st
 
 import core
+from app.settings import PROMPT_CHARACTERS, PROMPT_TOKENS, TARGET_CHARACTERS
 from app.shell.examples import EXAMPLES, examples_for
 from app.shell.ledger import Entry
 from app.shell.models import CARDS, OTHER, default_model, load, model_key
 from app.shell.navigation import JOB_PAGES
 from app.shell.precision_field import chosen_precision
-from app.shell.settings import PROMPT_CHARACTERS, PROMPT_TOKENS, TARGET_CHARACTERS
 from app.shell.subjects import subject_of
 from app.words import plain
 from app.work.panel import show
@@ -127,9 +127,10 @@ def prompt_problem(model: core.LanguageModel, prompt: str) -> str:
         length = len(model.encode(prompt))
     except core.PromptError as error:
         return str(error)
-    if length > PROMPT_TOKENS:
+    most = PROMPT_TOKENS.value
+    if length > most:
         return (
-            f"The prompt is {length} tokens long; the pages show at most {PROMPT_TOKENS}. "
+            f"The prompt is {length} tokens long; the pages show at most {most}. "
             "Shorten it: a sentence or two is best."
         )
     return ""

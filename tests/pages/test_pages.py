@@ -10,9 +10,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import core
+from app.settings import PROMPT_TOKENS
 from app.shell.examples import EXAMPLES
 from app.shell.models import OTHER, load
-from app.shell.settings import PROMPT_TOKENS
 from app.work.job import Job
 from app.work.sessions import JOBS
 from core import ModelError, load_model
@@ -458,8 +458,8 @@ def test_operators_can_close_folders_and_downloads(monkeypatch, tmp_path):
 
 
 def test_the_apps_limit_on_prompts(monkeypatch):
-    assert load_model("tiny-gpt2").context_length < PROMPT_TOKENS
-    monkeypatch.setattr("app.shell.state.PROMPT_TOKENS", 3)
+    assert load_model("tiny-gpt2").context_length < PROMPT_TOKENS.value
+    monkeypatch.setenv("BACKWARD_LENS_PROMPT_TOKENS", "3")
     at = open_page()
     assert "4 tokens long; the pages show at most 3" in at.error[0].value.replace("\\", "")
 

@@ -5,9 +5,10 @@ from functools import cache
 import pytest
 
 import core
+from app.settings import DOWNLOADS as DOWNLOADS_ALLOWED
+from app.settings import folder_allowed, record_files
 from app.shell.examples import EXAMPLES
 from app.shell.models import CARDS, OTHER, default_model, label, refusal
-from app.shell.settings import downloads_allowed, folder_allowed, record_files
 from core.model.catalog import BUILTIN, BUILTIN_FOLDER
 
 FOLDERS, DOWNLOADS = "BACKWARD_LENS_FOLDERS", "BACKWARD_LENS_DOWNLOADS"
@@ -129,9 +130,9 @@ def test_text_that_can_be_no_path_is_answered_with_a_sentence(name, roots, monke
     ],
 )
 def test_downloads_can_be_switched_off(monkeypatch, value, allowed):
-    assert downloads_allowed()
+    assert DOWNLOADS_ALLOWED.value
     monkeypatch.setenv(DOWNLOADS, value)
-    assert downloads_allowed() is allowed
+    assert DOWNLOADS_ALLOWED.value is allowed
 
 
 # Models
