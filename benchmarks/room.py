@@ -1,4 +1,4 @@
-"""What a room of people costs: python -m benchmarks.room [--sessions 1 20 50] [--page ""]
+"""What a room of people costs: python -m benchmarks.room [--sessions 1 20 50] [--pages ""]
 
 A server of its own, and N sessions over the websocket, as browsers speak to it, without a browser.
 Each opens a page by a link, then types another prompt, both with prompts that nobody asked before,
@@ -116,8 +116,8 @@ class Session:
             answer = ForwardMsg()
             answer.ParseFromString(data)
             kind = answer.WhichOneof("type")
-            if kind == "new_session":
-                self.page_hash = answer.new_session.page_script_hash
+            if kind == "navigation":
+                self.page_hash = answer.navigation.page_script_hash
             elif kind == "delta":
                 self.look(answer)
             elif kind == "script_finished":
@@ -169,6 +169,12 @@ class Server:
         """MB resident."""
         return self.process.memory_info().rss / 1e6
 
+    @property
+    def work(self) -> float:
+        """Seconds of the processors' time so far."""
+        times = self.process.cpu_times()
+        return times.user + times.system
+
 
 @contextmanager
 def server(script: Path | None) -> Iterator[Server]:
@@ -206,7 +212,7 @@ def told(name: str, values: list[float]) -> str:
 
 
 async def room(place: Server, sessions: int, pages: list[str], model: str, think: float) -> None:
-    times, at_start = Times(), place.memory
+    times, at_start, work = Times(), place.memory, place.work
     everyone = asyncio.gather(
         *(person(place.address, pages, model, think, WAVES, times) for _ in range(sessions))
     )
@@ -216,7 +222,8 @@ async def room(place: Server, sessions: int, pages: list[str], model: str, think
     await everyone
     print(
         f"{sessions:3d} sessions: {told('opened', times.opened)}; "
-        f"{told('changed', times.changed)}; {times.pace:.1f} pages a second; "
+        f"{told('changed', times.changed)}; {times.pace:.1f} pages a second, "
+        f"{(place.work - work) / max(1, len(times.moments)):.3f} s of processor each; "
         f"{len(times.errors)} errors; memory {at_start:.0f} MB, after wave 1 {first_wave:.0f}, "
         f"after wave {WAVES} {place.memory:.0f}",
         flush=True,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from core.errors import ModelError
 from core.model.language_model import LanguageModel
+from core.model.threads import threads
 
 Site = tuple[str, int]  # (matrix, layer)
 
@@ -29,7 +30,12 @@ def exclusive(model: LanguageModel, *, gradients: bool) -> Iterator[None]:
 
     Running out of memory becomes a ModelError; the model stays usable.
     """
-    with model.lock, torch.inference_mode(False), torch.set_grad_enabled(gradients):
+    with (
+        model.lock,
+        threads(model.threads),
+        torch.inference_mode(False),
+        torch.set_grad_enabled(gradients),
+    ):
         try:
             yield
         except (MemoryError, RuntimeError) as error:

@@ -14,6 +14,7 @@ from core.model.architectures import Architecture, architecture_of, shape_in_out
 from core.model.gguf_header import Source
 from core.model.locks import FairLock
 from core.model.precision import Precision
+from core.model.threads import usual_threads
 from core.model.tokens import (
     Target,
     encode_prompt,
@@ -24,6 +25,11 @@ from core.model.tokens import (
 )
 
 REMEMBERED_PROMPTS = 4
+
+
+def numbers_in(network: nn.Module) -> int:
+    """How many numbers a network holds, whether they are trained or, in 8 bits, kept aside."""
+    return sum(t.numel() for t in (*network.parameters(), *network.buffers()))
 
 
 class LanguageModel:
@@ -51,6 +57,7 @@ class LanguageModel:
         self.precision = precision or Precision(precision_name(network), "As it was given.")
         self.source: Source | None = None  # of weights that come from a file that rounds them
         self.lock = FairLock()
+        self.threads = usual_threads(numbers_in(network))
         self._byte_level = is_byte_level(tokenizer)
         self._token_text: dict[int, str] = {}
         self._residuals: OrderedDict[tuple[int, ...], Tensor] = OrderedDict()
