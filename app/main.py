@@ -8,6 +8,7 @@ import core
 from app.shell.navigation import PAGES
 from app.shell.sidebar import sidebar
 from app.words import plain
+from app.work.door import admitted
 from app.work.sessions import attend
 
 # A picture wider than the page scrolls inside its cell. It opens at its left end, where its rows
@@ -39,6 +40,11 @@ STYLE = """<style>
 
 def main() -> None:
     attend()
+    with admitted():
+        draw()
+
+
+def draw() -> None:
     st.set_page_config(page_title="Backward Lens", page_icon="🔎", layout="wide")
     pages = [
         st.Page(f"../pages/{file}", title=title, url_path=path, default=not path)

@@ -15,6 +15,7 @@ from app.shell.navigation import EDIT
 from app.shell.state import Request
 from app.words import code_span, duration, plain
 from app.work.job import Job, OnStep
+from app.work.results import shared
 from app.work.sessions import begin
 from core.editing.comparison import Preflight
 
@@ -135,17 +136,18 @@ def estimate(
     if core.METHODS[method].needs_subject:
         missing = core.missing_second_moments(request.model, layers)
     given = tuple(sorted(settings.items()))
-    return timed(request.model_name, request.prompt, method, given, missing)
+    return timed((request.model_name, request.prompt), None, method, given, missing)
 
 
-@st.cache_data(max_entries=256, show_spinner="Estimating …")
+@shared("Estimating …")
 def timed(
-    model_name: str,
-    prompt: str,
+    asked: tuple[str, str],  # model and prompt
+    _given: None,
     method: str,
     settings: tuple[tuple[str, object], ...],
     missing: tuple[int, ...],
 ) -> Preflight:
+    model_name, prompt = asked
     return core.preflight(load(model_name), prompt, method, **dict(settings))
 
 

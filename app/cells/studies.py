@@ -9,6 +9,7 @@ import core
 from app.cells.shipped_studies import described_shipped, is_shipped, shipped, shown_at_first
 from app.titles import ANSWERED_TITLES
 from app.words import plain
+from app.work.memory import keep
 from core.studies.header import Header
 
 STUDIES = "studies"  # in the session: token or upload id -> Study, the newest last
@@ -21,11 +22,9 @@ def known_studies() -> dict[str, core.Study]:
 
 
 def keep_study(key: str, study: core.Study) -> None:
-    """Put a study with the session's."""
-    studies = known_studies()
-    studies[key] = study
-    while len(studies) > MOST_STUDIES:
-        studies.pop(next(iter(studies)))
+    """Put a study with the session's; raises MemoryFullError where there is no room for it."""
+    studies = known_studies() | {key: study}
+    keep(STUDIES, dict(list(studies.items())[-MOST_STUDIES:]))
 
 
 def add_uploaded_study() -> None:
@@ -36,7 +35,7 @@ def add_uploaded_study() -> None:
         return
     try:
         keep_study(file.file_id, core.Study.load(file.getvalue()))
-    except core.PromptError as error:
+    except core.BackwardLensError as error:
         st.session_state["study_file_problem"] = str(error)
 
 

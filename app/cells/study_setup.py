@@ -15,8 +15,11 @@ from app.shell.models import load, short_name
 from app.shell.navigation import STUDY
 from app.shell.state import chosen_model
 from app.words import plain
+from app.work.door import leave
 from app.work.job import Job, OnStep
+from app.work.memory import keep
 from app.work.panel import show
+from app.work.results import shared
 from app.work.sessions import begin, current, running
 from core.studies.counterfact import MINI_COUNTERFACT
 
@@ -59,7 +62,7 @@ def choose_records() -> core.Records | None:
             records = server_file()
         else:
             records = built_in()
-    except core.PromptError as error:
+    except core.BackwardLensError as error:
         st.error(plain(str(error)))
         return None
     if records is not None:
@@ -77,7 +80,7 @@ def uploaded() -> core.Records | None:
     kept = st.session_state.get(UPLOADED)
     if file is not None and (kept is None or kept[0] != file.file_id):
         kept = (file.file_id, core.load_counterfact(file, name=file.name))
-        st.session_state[UPLOADED] = kept
+        keep(UPLOADED, kept)
     return kept[1] if kept else None
 
 
@@ -85,12 +88,14 @@ def server_file() -> core.Records:
     files = record_files()
     name = st.selectbox("File", [f.name for f in files], key="records_server_file")
     path = next(f for f in files if f.name == name)
-    return from_server(str(path), path.stat().st_mtime)
+    return from_server((str(path), path.stat().st_mtime), None)
 
 
-@st.cache_resource(max_entries=4, show_spinner="Reading the records …")
-def from_server(path: str, changed: float) -> core.Records:
-    return core.load_counterfact(Path(path))
+@shared("Reading the records …")
+def from_server(asked: tuple[str, float], _given: None) -> core.Records:
+    """The records of a file by its path and when it was changed."""
+    leave()
+    return core.load_counterfact(Path(asked[0]))
 
 
 @st.cache_resource(show_spinner=False)

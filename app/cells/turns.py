@@ -14,6 +14,7 @@ from app.shell import ledger
 from app.shell.ledger import Entry
 from app.shell.state import chosen_key, prompt_problem
 from app.work.job import Job, OnStep
+from app.work.memory import MemoryFullError, keep
 from app.work.sessions import begin
 
 # In the session: the conversation, the field and its problem, the settings.
@@ -142,6 +143,9 @@ def ask(prompt: str) -> None:
         int(st.session_state.get(SEED) or 0),
         tuple(voices),
     )
-    known.append(turn)
-    del known[:-MOST_TURNS]
+    try:
+        keep(TURNS, [*known, turn][-MOST_TURNS:])
+    except MemoryFullError as error:
+        st.session_state[PROBLEM], st.session_state[FIELD] = str(error), prompt
+        return
     turn.start(model)

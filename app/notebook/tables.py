@@ -1,21 +1,16 @@
 """The tables of core, computed once for all users who ask the same.
 
-Keys are the model's name, the texts and the contents of the active edits; a table is small, a
-trace is not, so few traces are kept.
+Keys are the model's name, the texts and the contents of the active edits.
 """
 
 from __future__ import annotations
 
 import pandas as pd
-import streamlit as st
 
 import core
 from app.shell.models import load
 from app.shell.state import Request
-
-TABLES = 256
-TRACES = 4
-
+from app.work.results import shared
 
 Key = tuple[str, str, str, tuple[str, ...]]  # model, prompt, target, ids of the active edits
 Edits = tuple[core.Edit, ...]
@@ -115,37 +110,35 @@ def side_effects(
     return _side_effects(*key(request), around, old_answer)
 
 
-@st.cache_resource(max_entries=TRACES, show_spinner="Reading the prompt …", show_time=True)
+@shared("Reading the prompt …")
 def _trace(asked: Key, _edits: Edits) -> core.Trace:
     model_name, prompt, target, _ = asked
     return core.trace(load(model_name), prompt, target, edits=_edits)
 
 
-@st.cache_data(max_entries=TABLES, show_spinner="Reading the prompt …", show_time=True)
+@shared("Reading the prompt …")
 def _forward_lens(asked: Key, _edits: Edits, top_k: int) -> pd.DataFrame:
     model_name, prompt, target, _ = asked
     return core.forward_lens(load(model_name), prompt, target, top_k=top_k, edits=_edits)
 
 
-@st.cache_data(max_entries=TABLES, show_spinner="Reading the gradient in words …", show_time=True)
+@shared("Reading the gradient in words …")
 def _backward_lens(asked: Key, _edits: Edits, matrix: str, normalize: bool) -> pd.DataFrame:
     return core.backward_lens(_trace(asked, _edits), matrix, normalize=normalize)
 
 
-@st.cache_data(max_entries=TABLES, show_spinner="Checking against autograd …", show_time=True)
+@shared("Checking against autograd …")
 def _reconstruction_error(asked: Key, _edits: Edits) -> float:
     return core.reconstruction_error(_trace(asked, _edits))
 
 
-@st.cache_data(
-    max_entries=TABLES, show_spinner="Running every beginning of the prompt …", show_time=True
-)
+@shared("Running every beginning of the prompt …")
 def _rank_curve(asked: Key, _edits: Edits) -> pd.DataFrame:
     model_name, prompt, target, _ = asked
     return core.rank_curve(load(model_name), prompt, target, edits=_edits)
 
 
-@st.cache_data(max_entries=TABLES, show_spinner="Taking the step …", show_time=True)
+@shared("Taking the step …")
 def _imprint_and_shift(
     asked: Key,
     _edits: Edits,
@@ -165,12 +158,12 @@ def _imprint_and_shift(
     )
 
 
-@st.cache_data(max_entries=TABLES, show_spinner="Reading the neurons …", show_time=True)
+@shared("Reading the neurons …")
 def _gradient_span(asked: Key, _edits: Edits, layer: int, matrix: str) -> pd.DataFrame:
     return core.gradient_span(_trace(asked, _edits), layer, matrix)
 
 
-@st.cache_data(max_entries=TABLES, show_spinner="Reading the neurons …", show_time=True)
+@shared("Reading the neurons …")
 def _gradient_neurons(
     asked: Key,
     _edits: Edits,
@@ -183,12 +176,12 @@ def _gradient_neurons(
     return core.gradient_neurons(run, layer, matrix, units=units, normalize=normalize)
 
 
-@st.cache_resource(max_entries=TRACES, show_spinner="Comparing all neurons …", show_time=True)
+@shared("Comparing all neurons …")
 def _neuron_overlap(asked: Key, _edits: Edits, layer: int, matrix: str) -> pd.DataFrame:
     return core.neuron_overlap(_trace(asked, _edits), layer, matrix)
 
 
-@st.cache_data(max_entries=128, show_spinner=False)
+@shared("Reading the prompt …")
 def _both_answers(asked: Key, _edits: Edits, top_k: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     model_name, prompt, _, _ = asked
     model = load(model_name)
@@ -199,7 +192,7 @@ def _both_answers(asked: Key, _edits: Edits, top_k: int) -> tuple[pd.DataFrame, 
     )
 
 
-@st.cache_data(max_entries=32, show_spinner="Reading both models …")
+@shared("Reading both models …")
 def _both_lenses(asked: Key, _edits: Edits) -> tuple[pd.DataFrame, pd.DataFrame]:
     model_name, prompt, target, _ = asked
     model = load(model_name)
@@ -209,7 +202,7 @@ def _both_lenses(asked: Key, _edits: Edits) -> tuple[pd.DataFrame, pd.DataFrame]
     )
 
 
-@st.cache_data(max_entries=64, show_spinner="Asking around …")
+@shared("Asking around …")
 def _side_effects(
     asked: Key, _edits: Edits, around: tuple[tuple[str, ...], ...], old_answer: str
 ) -> pd.DataFrame:

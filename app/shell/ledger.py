@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import streamlit as st
 
 import core
+from app.work.memory import claim
 
 LEDGER = "ledger"  # in the session
 MOST_EDITS = 20
@@ -55,6 +56,7 @@ def add(edit: core.Edit) -> Entry:
             f"The ledger holds {len(known)} edits; it takes at most {MOST_EDITS}, of "
             f"{MOST_BYTES // 1_000_000} MB together. Remove one on the left first."
         )
+    claim(LEDGER, size)
     known.append(entry)
     return entry
 
@@ -62,12 +64,19 @@ def add(edit: core.Edit) -> Entry:
 def remove(entry_id: str) -> None:
     """For callbacks."""
     st.session_state[LEDGER] = [entry for entry in entries() if entry.id != entry_id]
+    count_again()
 
 
 def undo() -> None:
     """Take the newest edit back; for callbacks."""
     if entries():
         entries().pop()
+        count_again()
+
+
+def count_again() -> None:
+    """After something was taken away."""
+    claim(LEDGER, sum(entry.edit.size for entry in entries()))
 
 
 def switch(entry_id: str, key: str) -> None:

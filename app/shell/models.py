@@ -11,7 +11,9 @@ import streamlit as st
 import core
 from app import settings
 from app.words import megabytes
+from app.work.door import leave
 from app.work.job import BYTES, Job
+from app.work.results import Store, results
 from core.model.catalog import BUILTIN, looks_like_folder
 from core.model.precision import PRECISIONS
 
@@ -21,11 +23,25 @@ CARDS = {card.name: card for card in core.CATALOG}
 log = logging.getLogger(__name__)
 
 
-@st.cache_resource(max_entries=settings.LOADED_MODELS.value, show_spinner=False)
+@st.cache_resource(show_spinner=False)
+def loaded() -> Store:
+    """The server's models by their `model_key`; what was asked of one goes with it."""
+    return Store(
+        lambda: settings.LOADED_MODELS.value,
+        weigh=lambda model: 1,
+        dropped=lambda key: results().forget(lambda asked: asked[1][0] == key),
+    )
+
+
 def load(key: str) -> core.LanguageModel:
     """The one shared instance of a model in a precision, by its `model_key`; raises ModelError."""
-    name, precision = split_key(key)
-    return core.load_model(name, dtype=precision or None)
+
+    def read() -> core.LanguageModel:
+        leave()
+        name, precision = split_key(key)
+        return core.load_model(name, dtype=precision or None)
+
+    return loaded().get(key, read)
 
 
 def model_key(name: str, precision: str) -> str:

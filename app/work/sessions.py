@@ -8,6 +8,9 @@ import threading
 import streamlit as st
 
 import core
+from app import settings
+from app.words import count
+from app.work.door import leave
 from app.work.job import Job
 from core.model.locks import person
 
@@ -88,20 +91,48 @@ def running(slot: str) -> Job | None:
 def begin(slot: str, job: Job, *, link: bool = False, quick: float = QUICK) -> Job:
     """Start a job for this session, unless the slot's last one is running: that one is returned.
 
-    With a `link`, the job's token stands in the URL under the slot's name, and finds the job from
-    any session. Waits up to `quick` seconds for it. For callbacks too.
+    One more than a visitor may have at once is not started, and its `error` says so. With a `link`,
+    the job's token stands in the URL under the slot's name, and finds the job from any session.
+    Waits up to `quick` seconds for it. For callbacks too.
     """
     known = running(slot)
     if known is not None:
         return known
     job.person = this_person()
+    job.error = too_many(slot)
     session_jobs()[slot] = job
+    if job.error:
+        return job
     if link:
         linked().add(job)
     job.start()
     attend()
+    leave()
     job.thread.join(quick)
     return job
+
+
+def too_many(slot: str) -> str:
+    """Why this session may begin nothing more now, as a sentence; empty if it may.
+
+    Slots whose names differ in their number only are one piece of work.
+    """
+    others = {
+        name_of(other): job.title
+        for other, job in session_jobs().items()
+        if job.running and name_of(other) != name_of(slot)
+    }
+    most = settings.JOBS.value
+    if len(others) < most:
+        return ""
+    return (
+        f"You have {count(len(others), 'piece')} of work running: {', '.join(others.values())}. "
+        f"This server lets each visitor run {most} at once. Wait for one to end, or cancel it."
+    )
+
+
+def name_of(slot: str) -> str:
+    return slot.rstrip("0123456789")
 
 
 def attend() -> None:

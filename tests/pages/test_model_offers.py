@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 import core
 from app.shell.examples import REAL, REAL_EXAMPLES
 from app.shell.model_offers import found_here
-from app.shell.models import downloads, load
+from app.shell.models import downloads, loaded
 from tests.conftest import random_network, tokenizer_of
 from tests.gguf_files import write_gguf
 
@@ -62,7 +62,7 @@ def test_one_that_is_here_is_shown_with_its_own_examples(monkeypatch, tmp_path):
     at = start()
     assert "fetch_real" not in keys(at)
     at.button(key="see_real").click().run()
-    load.clear()
+    loaded().forget()
     assert not at.exception
     assert at.text_input(key="prompt").value == REAL_EXAMPLES[0].prompt
     assert at.text_input(key="target").value == REAL_EXAMPLES[0].target
@@ -70,7 +70,7 @@ def test_one_that_is_here_is_shown_with_its_own_examples(monkeypatch, tmp_path):
     assert at.button(key="try_1").label.startswith(REAL_EXAMPLES[1].prompt)
     at.button(key="try_1").click().run()
     assert at.text_input(key="prompt").value == REAL_EXAMPLES[1].prompt
-    load.clear()
+    loaded().forget()
 
 
 def test_models_found_here_are_one_click_away(monkeypatch):
