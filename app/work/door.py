@@ -38,17 +38,14 @@ class Visit:
         """Show how many are before it; raises what Streamlit ends a run with, if it is to end."""
         now = time.monotonic()
         self.since = now if self.since is None else self.since
-        if people and now - self.since + seconds > PATIENCE:
+        if people and now - self.since + seconds >= PATIENCE:
             self.told = True
             self.place.info(waiting_text(people, seconds), icon=":material/hourglass_top:")
-        else:
-            self.place.empty()
-
-    def clear(self) -> None:
-        self.since = None
-        if self.told:
+        elif self.told:
             self.told = False
             self.place.empty()
+        if not people:
+            self.since = None
 
 
 _visit: ContextVar[Visit | None] = ContextVar("visit", default=None)
@@ -68,10 +65,8 @@ def admitted() -> Iterator[None]:
     try:
         _turns.__enter__()
         visit.holds = True
-        visit.clear()
         while_waiting.set(wait_outside)
         yield
-        visit.clear()
     finally:
         leave()
         _visit.reset(tokens[0])
@@ -92,6 +87,13 @@ def leave() -> None:
     if visit is not None and visit.holds:
         visit.holds = False
         _turns.__exit__()
+
+
+def still_here() -> None:
+    """Raises what Streamlit ends a run with, if its visitor has left or asked anew."""
+    visit = _visit.get()
+    if visit is not None:
+        visit.place.empty()
 
 
 def people_waiting() -> int:

@@ -16,7 +16,7 @@ import pandas as pd
 import streamlit as st
 
 from app.work import memory
-from app.work.door import leave, wait_outside
+from app.work.door import leave, still_here
 from app.work.weight import weight
 
 P, T = ParamSpec("P"), TypeVar("T")
@@ -56,7 +56,7 @@ class Store:
                     break
             leave()
             while not ended.wait(LOOK):
-                wait_outside(0, 0.0)  # ends this run if its visitor has left
+                still_here()
         try:
             value = compute()
             self._keep(key, value)

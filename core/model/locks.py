@@ -20,7 +20,8 @@ REMEMBERED = 64  # people whose share is kept while they are level with newcomer
 # stand for themselves.
 person: ContextVar[object] = ContextVar("person", default=None)
 # Called by a thread that has to wait, at once and then every LOOK seconds, with how many other
-# people are before it and for about how many seconds. What it raises ends the waiting.
+# people are before it and for about how many seconds; with zeros when its turn has come. What it
+# raises ends the waiting.
 while_waiting: ContextVar[Callable[[int, float], None] | None] = ContextVar(
     "while_waiting", default=None
 )
@@ -114,6 +115,7 @@ class FairLock:
         told(*self.before(turn.thread))
         while not turn.begins.wait(LOOK):
             told(*self.before(turn.thread))
+        told(0, 0.0)
 
     def _begin(self, turn: Turn) -> None:
         self._holder, self._begun = turn, self._clock()

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from app.work import sessions
 from app.work.job import Job
@@ -84,3 +85,37 @@ def test_a_session_without_jobs_leaves_quietly():
     session = Presence()
     session.watch([])
     session.leave()
+
+
+# How many at once
+
+
+def test_a_third_piece_of_work_is_not_started_and_says_why():
+    def script() -> None:
+        import threading
+
+        import streamlit as st
+
+        from app.work.job import Job
+        from app.work.sessions import begin
+
+        end = st.session_state.setdefault("end", threading.Event())
+        jobs = [
+            begin(slot, Job(f"Work {slot}", lambda on_step: end.wait(30)), quick=0)
+            for slot in ("study", "answer_0", "answer_1", "edit")
+        ]
+        st.session_state["jobs_made"] = jobs
+
+    at = AppTest.from_function(script, default_timeout=30).run()
+    jobs = at.session_state["jobs_made"]
+    try:
+        assert not at.exception
+        assert [job.running for job in jobs] == [True, True, True, False]
+        assert "You have 2 pieces of work running: Work study, Work answer_1." in jobs[3].error
+        assert "2 at once" in jobs[3].error
+    finally:
+        at.session_state["end"].set()
+        for job in jobs[:3]:
+            job.thread.join(10)
+    at.run()
+    assert not at.session_state["jobs_made"][3].error, "there is room again"

@@ -211,6 +211,7 @@ def test_how_long_the_wait_will_be_is_told_meanwhile():
         assert done.wait(10)
     for each in (*others, thread):
         each.join(10)
+    assert told[-1] == (0, 0.0)
     people, seconds = told[0]
     assert people == 3
     assert seconds == pytest.approx(3 * 4.0)  # what the last turn took
