@@ -10,7 +10,7 @@ import pandas as pd
 import core
 from app.shell.models import load
 from app.shell.state import Request
-from app.work.results import shared
+from app.work.results import shared, traces
 
 Key = tuple[str, str, str, tuple[str, ...]]  # model, prompt, target, ids of the active edits
 Edits = tuple[core.Edit, ...]
@@ -110,7 +110,7 @@ def side_effects(
     return _side_effects(*key(request), around, old_answer)
 
 
-@shared("Reading the prompt …")
+@shared("Reading the prompt …", traces)
 def _trace(asked: Key, _edits: Edits) -> core.Trace:
     model_name, prompt, target, _ = asked
     return core.trace(load(model_name), prompt, target, edits=_edits)
@@ -176,7 +176,7 @@ def _gradient_neurons(
     return core.gradient_neurons(run, layer, matrix, units=units, normalize=normalize)
 
 
-@shared("Comparing all neurons …")
+@shared("Comparing all neurons …", traces)
 def _neuron_overlap(asked: Key, _edits: Edits, layer: int, matrix: str) -> pd.DataFrame:
     return core.neuron_overlap(_trace(asked, _edits), layer, matrix)
 

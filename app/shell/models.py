@@ -13,7 +13,7 @@ from app import settings
 from app.words import megabytes
 from app.work.door import leave
 from app.work.job import BYTES, Job
-from app.work.results import Store, results
+from app.work.results import Store, results, traces
 from core.model.catalog import BUILTIN, looks_like_folder
 from core.model.precision import PRECISIONS
 
@@ -29,8 +29,14 @@ def loaded() -> Store:
     return Store(
         lambda: settings.LOADED_MODELS.value,
         weigh=lambda model: 1,
-        dropped=lambda key: results().forget(lambda asked: asked[1][0] == key),
+        dropped=forget,
     )
+
+
+def forget(key: str) -> None:
+    """What was asked of a model that is no longer in memory."""
+    for store in (results(), traces()):
+        store.forget(lambda asked: asked[1][0] == key)
 
 
 def load(key: str) -> core.LanguageModel:

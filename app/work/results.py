@@ -15,12 +15,14 @@ from typing import Concatenate, ParamSpec, TypeVar
 import pandas as pd
 import streamlit as st
 
+from app.settings import MEMORY
 from app.work import memory
 from app.work.door import leave, still_here
 from app.work.weight import weight
 
 P, T = ParamSpec("P"), TypeVar("T")
 Key = tuple[Hashable, ...]
+OF_TRACES, MOST_TRACES = 1 / 4, 64  # of the memory for visitors; as many as a room needs
 LOOK = 0.5  # seconds between two looks whether the visitor who waits is still there
 
 
@@ -87,12 +89,19 @@ class Store:
 
 @st.cache_resource(show_spinner=False)
 def results() -> Store:
-    """The server's: it takes what the visitors' own things leave of the memory."""
-    return Store(memory.left)
+    """The server's: with the traces it takes what the visitors' own things leave of the memory."""
+    return Store(lambda: memory.left() - traces().weight)
+
+
+@st.cache_resource(show_spinner=False)
+def traces() -> Store:
+    """Traces are large, and seldom asked for again when their visitor has gone on."""
+    most = int(OF_TRACES * MEMORY.value)
+    return Store(lambda: most, weigh=lambda trace: max(weight(trace), most // MOST_TRACES))
 
 
 def shared(
-    spinner: str,
+    spinner: str, store: Callable[[], Store] = results
 ) -> Callable[[Callable[Concatenate[Key, object, P], T]], Callable[Concatenate[Key, object, P], T]]:
     """For a function (asked, given, ...): computed once for all who ask the same.
 
@@ -107,7 +116,7 @@ def shared(
                 with st.spinner(spinner, show_time=True):
                     return function(asked, given, *more)
 
-            return own(results().get((function.__qualname__, asked, *more), compute))
+            return own(store().get((function.__qualname__, asked, *more), compute))
 
         return asking
 
