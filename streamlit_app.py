@@ -5,16 +5,20 @@ from contextlib import asynccontextmanager
 import streamlit as st
 
 from app import settings
+from app.work.heap import few_arenas
 
 settings.require_valid()
+few_arenas()
 
 
 @asynccontextmanager
 async def warm_up(_: st.App):
-    """Load the default model before the first visitor comes, so that he need not wait for it."""
+    """Load the default model before the first visitor comes, and go on with kept studies."""
     from app.shell.models import preload_default
+    from app.shell.study_jobs import resume_studies
 
     preload_default()
+    resume_studies()
     yield
 
 

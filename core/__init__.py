@@ -36,7 +36,7 @@ from core.model.language_model import LanguageModel
 from core.model.loading import load_model
 from core.model.tokens import Target
 from core.studies.claims import claims
-from core.studies.counterfact import Record, Records, load_counterfact
+from core.studies.counterfact import Record, Records, load_counterfact, save_counterfact
 from core.studies.shipped import shipped_studies
 from core.studies.study import study
 from core.studies.tables import Study, side_by_side, study_names
@@ -100,6 +100,7 @@ __all__ = [
     "propose_subject",
     "rank_curve",
     "reconstruction_error",
+    "save_counterfact",
     "second_moments",
     "segment_means",
     "segments",

@@ -7,24 +7,10 @@ import streamlit as st
 
 import core
 from app.cells.shipped_studies import described_shipped, is_shipped, shipped, shown_at_first
+from app.shell.study_jobs import keep_study, known_studies
 from app.titles import ANSWERED_TITLES
 from app.words import plain
-from app.work.memory import keep
 from core.studies.header import Header
-
-STUDIES = "studies"  # in the session: token or upload id -> Study, the newest last
-MOST_STUDIES = 6
-
-
-def known_studies() -> dict[str, core.Study]:
-    """This session's studies."""
-    return st.session_state.setdefault(STUDIES, {})
-
-
-def keep_study(key: str, study: core.Study) -> None:
-    """Put a study with the session's; raises MemoryFullError where there is no room for it."""
-    studies = known_studies() | {key: study}
-    keep(STUDIES, dict(list(studies.items())[-MOST_STUDIES:]))
 
 
 def add_uploaded_study() -> None:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import streamlit as st
 
 import core
 from app.cells.controls import choice
-from app.cells.studies import keep_study
 from app.settings import STUDY_RECORDS, record_files
-from app.shell.models import load, short_name
+from app.shell.models import short_name
 from app.shell.navigation import STUDY
-from app.shell.state import chosen_model
+from app.shell.state import chosen_key, chosen_model
+from app.shell.study_jobs import Order, study_job
 from app.words import plain
 from app.work.door import leave
-from app.work.job import Job, OnStep
+from app.work.job import Job
 from app.work.memory import keep
 from app.work.panel import show
 from app.work.results import shared
@@ -141,56 +141,15 @@ def start_form(records: core.Records) -> None:
     )
     name = chosen_model()
     if st.button(f"Start with {plain(short_name(name))}", type="primary", key="start_study"):
-        start_study(load(name), records, int(limit), int(seed), keep)
+        start_study(chosen_key(), records, int(limit), int(seed), keep)
         st.rerun()
 
 
-def start_study(
-    model: core.LanguageModel, records: core.Records, limit: int, seed: int, keep: bool
-) -> Job:
-    """Begin a study for this session, unless one is running already.
-
-    It takes its turns on the model record by record, so that other visitors wait for one record at
-    most. What it has so far is on disk, in a folder of its own that goes with it.
-    """
+def start_study(model: str, records: core.Records, limit: int, seed: int, keep: bool) -> Job:
+    """Begin a study for this session with a model (its key), unless one is running already."""
     known = running(STUDY)
     if known is not None:
         return known
-    folder = TemporaryDirectory()
-
-    def work(on_step: OnStep) -> core.Study:
-        try:
-            return core.study(
-                model,
-                records,
-                limit=limit,
-                seed=seed,
-                on_step=on_step,
-                save_to=folder.name,
-                batch_size=1,
-            )
-        except core.Cancelled:
-            return core.Study.load(folder.name)
-
-    def deliver(study: core.Study) -> None:
-        header = study.header
-        if header.counted:
-            keep_study(job.token, study)
-        elif header.skipped:
-            (_, why), *_ = header.skipped
-            raise core.PromptError(
-                f"None of the {len(header.skipped)} records that were read fits this model. The "
-                f"first: {why} Choose other records, or another model."
-            )
-
-    job = Job(
-        f"Study of {records.name}",
-        work,
-        unit="record",
-        total=min(limit, len(records)),
-        keep=keep,
-        lock=model.lock,
-        deliver=deliver,
-        clean_up=folder.cleanup,
-    )
+    order = Order(model, records.name, limit, seed, keep, secrets.token_urlsafe(9))
+    job = study_job(order, lambda: records, min(limit, len(records)))
     return begin(STUDY, job, link=True, quick=0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import core
 from app import settings
 from app.words import megabytes
 from app.work.door import leave
+from app.work.heap import freeze
 from app.work.job import BYTES, Job
 from app.work.results import Store, results, traces
 from core.model.catalog import BUILTIN, looks_like_folder
@@ -45,7 +45,9 @@ def load(key: str) -> core.LanguageModel:
     def read() -> core.LanguageModel:
         leave()
         name, precision = split_key(key)
-        return core.load_model(name, dtype=precision or None)
+        model = core.load_model(name, dtype=precision or None)
+        freeze()
+        return model
 
     return loaded().get(key, read)
 
@@ -62,17 +64,12 @@ def split_key(key: str) -> tuple[str, str]:
 
 
 def preload_default() -> None:
-    """Load the default model, and run it once so that the first user does not pay for it.
-
-    What is in memory then stays there: a collection of unused objects would take a third of a
-    second if these were among those it looks at, and hold all pages up.
-    """
+    """Load the default model, and run it once so that the first user does not pay for it."""
     try:
         core.backward_lens(core.trace(load(default_model()), "Obama grew up in", "Paris"))
     except core.ModelError:
         log.exception("the default model cannot be used; visitors can choose another")
-    gc.collect()
-    gc.freeze()
+    freeze()
 
 
 def default_model() -> str:

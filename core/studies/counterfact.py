@@ -84,6 +84,22 @@ def load_counterfact(source: str | Path | BinaryIO, *, name: str | None = None) 
     return Records(title, tuple(good), tuple(skipped), digest.hexdigest())
 
 
+def save_counterfact(records: Records, file: Path) -> None:
+    """Write records as JSONL in EasyEdit's schema; read again they are the same, digest and all."""
+    with file.open("w", encoding="utf-8") as lines:
+        for record in records:
+            item = {
+                "case_id": record.case_id,
+                "prompt": record.prompt,
+                "subject": record.subject,
+                "target_new": record.target_new,
+                "ground_truth": record.target_true,
+                "rephrase_prompt": record.paraphrases,
+                "locality_prompt": record.neighbours,
+            }
+            lines.write(json.dumps(item) + "\n")
+
+
 @contextmanager
 def opened(source: str | Path | BinaryIO) -> Iterator[BinaryIO]:
     if not isinstance(source, str | Path):

@@ -9,8 +9,8 @@ from streamlit.testing.v1 import AppTest
 
 import core
 from app.cells.shipped_studies import shipped
-from app.cells.studies import STUDIES
 from app.shell.navigation import STUDY
+from app.shell.study_jobs import STUDIES
 from app.work.job import Job
 from core.model.catalog import BUILTIN_FOLDER
 from core.studies.claims import CLAIMS
