@@ -14,65 +14,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
-import os
 import random
-import socket
 import statistics
-import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
 
-import psutil
-from streamlit.proto.BackMsg_pb2 import BackMsg
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.visitor import Server, Session, new_prompt, server
+
 WAVES = 5
-PATIENCE = 300.0  # seconds for one page
-NAMES = [
-    "Ada",
-    "Alan",
-    "Grace",
-    "Edsger",
-    "Barbara",
-    "Donald",
-    "Frances",
-    "Dennis",
-    "Radia",
-    "Ken",
-    "Margaret",
-    "Linus",
-]
-PLACES = [
-    "Lima",
-    "Oslo",
-    "Cairo",
-    "Quito",
-    "Kyoto",
-    "Dakar",
-    "Perth",
-    "Minsk",
-    "Tunis",
-    "Hanoi",
-    "Turin",
-    "Leeds",
-]
-_number = itertools.count()
-
-
-def new_prompt() -> str:
-    """A sentence that nobody asked before in this run."""
-    i = next(_number)
-    name, place = NAMES[i % len(NAMES)], PLACES[i // len(NAMES) % len(PLACES)]
-    return f"{name} the {1000 + i}th of {place} grew up in"
 
 
 @dataclass
@@ -91,54 +44,9 @@ class Times:
         return 0.8 * len(self.moments) / (last - first)
 
 
-class Session:
-    """One websocket: sends what a browser sends, and reads until the script has run."""
-
-    def __init__(self, socket: ClientConnection, page: str, query: str) -> None:
-        self.socket, self.page, self.query = socket, page, query
-        self.prompt_id = ""
-        self.page_hash = ""
-        self.failed: list[str] = []
-
-    async def run(self, prompt: str | None = None) -> float:
-        """Seconds until the page is whole; with a prompt, after it was typed into its field."""
-        message = BackMsg()
-        message.rerun_script.query_string = self.query
-        message.rerun_script.page_name = self.page
-        message.rerun_script.page_script_hash = self.page_hash
-        if prompt is not None:
-            state = message.rerun_script.widget_states.widgets.add()
-            state.id, state.string_value = self.prompt_id, prompt
-        begun = time.perf_counter()
-        await self.socket.send(message.SerializeToString())
-        while True:
-            data = await asyncio.wait_for(self.socket.recv(), PATIENCE)
-            answer = ForwardMsg()
-            answer.ParseFromString(data)
-            kind = answer.WhichOneof("type")
-            if kind == "navigation":
-                self.page_hash = answer.navigation.page_script_hash
-            elif kind == "delta":
-                self.look(answer)
-            elif kind == "script_finished":
-                if answer.script_finished != ForwardMsg.FINISHED_SUCCESSFULLY:
-                    continue  # a rerun that the page asked for follows
-                return time.perf_counter() - begun
-
-    def look(self, message: ForwardMsg) -> None:
-        element = message.delta.new_element
-        kind = element.WhichOneof("type")
-        if kind == "exception":
-            self.failed.append(element.exception.message)
-        elif kind == "text_input" and element.text_input.label == "Prompt":
-            self.prompt_id = element.text_input.id
-        elif kind == "text_area" and element.text_area.label == "Prompt":
-            self.prompt_id = element.text_area.id
-
-
 async def visit(address: str, page: str, model: str, think: float, times: Times) -> None:
     """One person in one wave: opens a page, types another prompt, and leaves."""
-    rng = random.Random(next(_number))
+    rng = random.Random(hash(new_prompt()))
     query = urlencode({"model": model, "prompt": new_prompt(), "target": "Paris"})
     await asyncio.sleep(rng.uniform(0, think))
     try:
@@ -157,48 +65,6 @@ async def visit(address: str, page: str, model: str, think: float, times: Times)
 async def person(address: str, pages: list[str], model: str, think: float, waves: int, times):
     for wave in range(waves):
         await visit(address, pages[wave % len(pages)], model, think, times)
-
-
-@dataclass
-class Server:
-    address: str
-    process: psutil.Process
-
-    @property
-    def memory(self) -> float:
-        """MB resident."""
-        return self.process.memory_info().rss / 1e6
-
-    @property
-    def work(self) -> float:
-        """Seconds of the processors' time so far."""
-        times = self.process.cpu_times()
-        return times.user + times.system
-
-
-@contextmanager
-def server(script: Path | None) -> Iterator[Server]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, *([str(script)] if script else ["-m", "streamlit", "run"])]
-    environment = os.environ | {
-        "STREAMLIT_SERVER_PORT": str(port),
-        "STREAMLIT_SERVER_HEADLESS": "true",
-    }
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet)
-    try:
-        end = time.monotonic() + 180
-        while time.monotonic() < end:
-            with suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2)
-                break
-            time.sleep(0.2)
-        yield Server(f"ws://127.0.0.1:{port}/_stcore/stream", psutil.Process(process.pid))
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def percentile(values: list[float], share: float) -> float:

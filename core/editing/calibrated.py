@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from core.editing.second_moments import cache_folder
 from core.model.fingerprint import fingerprint
 from core.model.language_model import LanguageModel
+from core.model.workplace import WRITING, workplace
 
 SHIPPED = Path(__file__).resolve().parents[2] / "data" / "calibration"
 FORMAT = 1
@@ -99,8 +99,8 @@ def write_kept(
     path = (folder or cache_folder()) / file_name(model, method)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
-            draft = Path(temporary) / path.name
+        with workplace(path.parent, WRITING) as place:
+            draft = place / path.name
             text = json.dumps({"format": FORMAT, **content}, ensure_ascii=False, indent=1)
             draft.write_text(text + "\n", encoding="utf-8")
             os.replace(draft, path)

@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import random
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -30,6 +29,7 @@ from core.model.catalog import BUILTIN, BUILTIN_FOLDER
 from core.model.fingerprint import fingerprint
 from core.model.language_model import LanguageModel
 from core.model.sampling import sample_rows
+from core.model.workplace import WRITING, workplace
 
 # Tokens for an m x m matrix, in multiples of m; a few are said to be enough.
 WIDTHS_OF_TEXT = 100
@@ -244,8 +244,8 @@ def write_cached(model: LanguageModel, layer: int, source: str, moment: Tensor) 
     path = cache_file(model, layer, source)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            save_file({"moment": moment}, Path(folder) / path.name)
-            os.replace(Path(folder) / path.name, path)
+        with workplace(path.parent, WRITING) as place:
+            save_file({"moment": moment}, place / path.name)
+            os.replace(place / path.name, path)
     except OSError:
         return

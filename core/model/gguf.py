@@ -43,6 +43,7 @@ from core.model.workplace import clear_left, workplace
 
 SOURCE_FILE = "source.json"  # in an unpacked folder: which file its weights come from
 UNPACKING = ".unpacking-"
+READING = "backward-lens-reading-"
 HALF_FROM = 3_000_000_000  # parameters; from here on, an unpacked folder has 16 bits
 NAMES = {
     "llama": {
@@ -169,13 +170,13 @@ def opened(path: Path) -> Iterator[tuple[str, str]]:
 
     It goes by the name's end (a file without .gguf would be unpickled) and looks into the folder.
     """
-    with tempfile.TemporaryDirectory(prefix="backward-lens-") as folder:
-        link = Path(folder, "x.gguf")
+    with workplace(Path(tempfile.gettempdir()), READING) as folder:
+        link = folder / "x.gguf"
         try:
             link.symlink_to(path.resolve())
         except OSError:  # Windows without the right to make links
             os.link(path.resolve(), link)
-        yield folder, link.name
+        yield str(folder), link.name
 
 
 def read_network(file: GgufFile, config: PreTrainedConfig, choice: Choice) -> PreTrainedModel:

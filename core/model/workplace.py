@@ -14,6 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+WRITING = "writing-"  # the beginning of the names of folders for a file that is being written
 LOCK = ".lock"  # at the end of the lock's name, beside the folder
 
 
