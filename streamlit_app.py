@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 import streamlit as st
 
 from app import settings
-from app.work.heap import few_arenas
+from app.work import process
 
 settings.require_valid()
-few_arenas()
+process.begin()
 
 
 @asynccontextmanager

@@ -74,7 +74,9 @@ def done(cache: Path, token: str) -> int:
     folder = study_folder(cache, token)
     if folder is None or not (folder / SO_FAR).exists():
         return 0
-    return core.Study.load(folder / SO_FAR).header.done
+    while True:
+        with suppress(core.PromptError):  # it was being written
+            return core.Study.load(folder / SO_FAR).header.done
 
 
 async def one_life(place: Server, seconds: float) -> None:
