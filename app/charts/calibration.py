@@ -51,7 +51,7 @@ def strength_curve(table: pd.DataFrame, layer: int, *, dark: bool) -> alt.Chart:
             color=colour,
             shape=alt.Shape("Score:N", title=None, scale=alt.Scale(domain=names)),
             tooltip=[
-                "Score:N",
+                alt.Tooltip("Score:N"),
                 alt.Tooltip("strength_text:N", title="Strength"),
                 alt.Tooltip("share:Q", title="Share of the facts", format=".0%"),
             ],

@@ -12,7 +12,7 @@ import pandas as pd
 from app.charts.palette import ACCENT, INK, LINES, QUIET
 from app.charts.rank_crowd import MANY, crowd_layers, featured
 from app.charts.rank_length import RANK_TITLE
-from app.charts.style import finished
+from app.charts.style import finished, in_layer, layered
 from app.titles import MATRIX_TITLES
 from app.words import number, shortened, visible
 
@@ -73,13 +73,14 @@ def rank_by_layer(
     if most < n:
         reason = f"{most} rows or columns of the matrix"
     limit = pd.DataFrame({"rank": [most], "text": [f"{reason}: the most that is possible"]})
-    rule = alt.Chart(limit).mark_rule(strokeDash=[5, 4], color=QUIET[dark]).encode(y="rank:Q")
+    at_limit = alt.Y("rank:Q")
+    rule = alt.Chart(limit).mark_rule(strokeDash=[5, 4], color=QUIET[dark]).encode(y=at_limit)
     label = (
         alt.Chart(limit)
         .mark_text(align="left", baseline="bottom", dx=4, dy=-3, fontSize=12, color=INK[dark])
-        .encode(x=alt.value(0), y="rank:Q", text="text:N")
+        .encode(x=alt.XValue(0), y=at_limit, text=alt.Text("text:N"))
     )
-    return finished(alt.layer(rule, lines, label).properties(height=HEIGHT), dark)
+    return finished(layered(rule, lines, label, height=HEIGHT), dark)
 
 
 def token_rank_by_layer(
@@ -120,11 +121,11 @@ def token_rank_by_layer(
     if data["position"].nunique() > MANY:
         why = featured(data, last, subject)
         chart = crowd_layers(data, why, x, y, tooltip, dark=dark)
-        height = CROWD_HEIGHT
+        chart.height = CROWD_HEIGHT
     else:
         chart = token_lines(data, last, x, y, tooltip, vocabulary, x_title, dark=dark)
-        height = HEIGHT
-    return finished(chart.properties(height=height), dark)
+        chart.height = HEIGHT
+    return finished(chart, dark)
 
 
 def lens_rank_axis(column: str, *, vocabulary: int, title: str) -> alt.Y:
@@ -162,7 +163,8 @@ def token_lines(
         QUIET[dark] if crowded else LINES[dark][i % len(LINES[dark])] for i in range(len(names))
     ]
     colours[names.index(last_name)] = ACCENT[dark]
-    hover = alt.selection_point(name="token", fields=["Token"], on="pointerover", empty=not crowded)
+    hover = alt.selection_point(name="token", fields=["Token"], on="pointerover")
+    is_last = f"datum.Token == {json.dumps(last_name)}"
     line_ends = data.loc[data.groupby("Token")["layer"].idxmax()]
     if crowded:
         line_ends = line_ends[line_ends["Token"] == last_name]
@@ -176,25 +178,25 @@ def token_lines(
     )
     base = alt.Chart(data).encode(x=x, y=y("rank"), color=colour)
     lines = base.mark_line(point={"size": 40, "filled": True}).encode(
-        opacity=alt.when(hover)
-        .then(alt.value(0.9))
-        .when(f"{json.dumps(crowded)} && datum.Token == {json.dumps(last_name)}")
-        .then(alt.value(1))
-        .otherwise(alt.value(0.3 if crowded else 0.12)),
-        strokeWidth=alt.when(f"datum.Token == {json.dumps(last_name)}")
-        .then(alt.value(4))
-        .otherwise(alt.value(2)),
+        opacity=alt.OpacityValue(
+            0.3 if crowded else 0.12,
+            condition=[
+                {"param": hover.name, "empty": not crowded, "value": 0.9},
+                {"test": f"{json.dumps(crowded)} && {is_last}", "value": 1},
+            ],
+        ),
+        strokeWidth=alt.StrokeWidthValue(2, condition={"test": is_last, "value": 4}),
         tooltip=tooltip,
     )
-    chart = lines.add_params(hover)
     if not direct:
-        return chart
+        return lines.add_params(hover)
     labels = (
         base.mark_text(align="left", dx=8, fontSize=12, fontWeight="bold")
-        .encode(text="Token:N")
+        .encode(text=alt.Text("Token:N"))
         .properties(data=line_ends)
     )
-    return alt.layer(chart, labels)
+    named = lines.properties(name="tokens")
+    return layered(named, labels, params=[in_layer(hover, "tokens")])
 
 
 def well_apart(ranks: pd.Series, vocabulary: int) -> bool:

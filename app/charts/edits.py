@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from app.charts.palette import ACCENT, INK, LINES
-from app.charts.style import finished
+from app.charts.style import finished, layered
 from app.titles import MATRIX_TITLES
 from app.words import number
 
@@ -66,7 +66,7 @@ def method_chart(table: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
         for title, seconds in zip(data["title"], data["seconds"], strict=True)
     ]
     methods, names = list(dict.fromkeys(data["Method"])), list(MEASURES.values())
-    base = alt.Chart(data).encode(
+    base = alt.Chart().encode(
         y=alt.Y("Method:N", title=None, sort=methods, axis=alt.Axis(labelLimit=260)),
         yOffset=alt.YOffset("Measure:N", sort=names),
     )
@@ -92,6 +92,7 @@ def method_chart(table: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
         ],
     )
     words = base.mark_text(align="left", dx=4, color=INK[dark], fontSize=12).encode(
-        x="share:Q", text=alt.Text("share:Q", format=".0%")
+        x=alt.X("share:Q"), text=alt.Text("share:Q", format=".0%")
     )
-    return finished(alt.layer(bars, words).properties(width=560, height=alt.Step(18)), dark)
+    chart = layered(bars, words, data=data, width=560, height=alt.Step(18))
+    return finished(chart, dark)

@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 
 from app.charts.palette import ACCENT, INK, QUIET, ramp
-from app.charts.style import finished
+from app.charts.style import finished, layered
 from app.words import shortened
 
 COLUMN, GAP, ROW, HEAD = 176, 34, 30, 58  # pixels
@@ -52,14 +52,14 @@ def flow_chart(panels: list[Panel], target: str, *, dark: bool) -> alt.LayerChar
             )
     width = len(panels) * (COLUMN + GAP) - GAP
     height = HEAD + max(len(panel.words) for panel in panels) * ROW
-    return finished(
-        alt.layer(
-            *row_marks(pd.DataFrame(rows), width, height, dark),
-            *head_marks(pd.DataFrame(heads), width, height, dark),
-            *arrow_marks(len(panels), width, height, dark),
-        ).properties(width=width, height=height),
-        dark,
-    ).configure_view(stroke=None)
+    chart = layered(
+        *row_marks(pd.DataFrame(rows), width, height, dark),
+        *head_marks(pd.DataFrame(heads), width, height, dark),
+        *arrow_marks(len(panels), width, height, dark),
+        width=width,
+        height=height,
+    )
+    return finished(chart, dark, view=alt.ViewConfig(stroke=None))
 
 
 def across(field: str, width: float) -> alt.X:
@@ -76,7 +76,7 @@ def row_marks(rows: pd.DataFrame, width: float, height: float, dark: bool) -> li
     bars = ramp("probability", dark)
     base = alt.Chart(rows).encode(
         y=down("top", height),
-        y2="bottom:Q",
+        y2=alt.Y2("bottom:Q"),
         tooltip=[
             alt.Tooltip("panel:N", title="Where"),
             alt.Tooltip("whole:N", title="Word"),
@@ -84,15 +84,15 @@ def row_marks(rows: pd.DataFrame, width: float, height: float, dark: bool) -> li
         ],
     )
     empty = base.mark_rect(fill=bars.stops[0], stroke=QUIET[dark], strokeOpacity=0.35).encode(
-        x=across("left", width), x2="right:Q"
+        x=across("left", width), x2=alt.X2("right:Q")
     )
     filled = base.mark_rect(fill=bars.stops[1], opacity=0.55).encode(
-        x=across("left", width), x2="end:Q"
+        x=across("left", width), x2=alt.X2("end:Q")
     )
     frames = (
         base.transform_filter("datum.marked")
         .mark_rect(filled=False, stroke=ACCENT[dark], strokeWidth=2.5)
-        .encode(x=across("left", width), x2="right:Q")
+        .encode(x=across("left", width), x2=alt.X2("right:Q"))
     )
     words, notes = (
         alt.Chart(rows)
@@ -100,8 +100,8 @@ def row_marks(rows: pd.DataFrame, width: float, height: float, dark: bool) -> li
         .encode(
             x=across(edge, width),
             y=down("middle", height),
-            text=f"{text}:N",
-            color=alt.value(INK[dark]),
+            text=alt.Text(f"{text}:N"),
+            color=alt.ColorValue(INK[dark]),
         )
         for align, shift, edge, text in (
             ("left", 7, "left", "word"),
@@ -115,7 +115,7 @@ def head_marks(heads: pd.DataFrame, width: float, height: float, dark: bool) -> 
     return [
         alt.Chart(heads)
         .mark_text(align="left", baseline="top", fontSize=size, fontWeight=weight, color=colour)
-        .encode(x=across("x", width), y=alt.value(y), text=f"{text}:N")
+        .encode(x=across("x", width), y=alt.YValue(y), text=alt.Text(f"{text}:N"))
         for text, y, size, weight, colour in (
             ("title", 4, 14, "bold", INK[dark]),
             ("subtitle", 26, 12, "normal", QUIET[dark]),

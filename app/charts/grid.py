@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 
 from app.charts.palette import ACCENT, DIVERGING, INK, QUIET, diverging
-from app.charts.style import NUMBER_LABEL, finished
+from app.charts.style import NUMBER_LABEL, OWN_COLOURS, finished, in_layer, layered
 from app.charts.token_table import PAGE_WIDTH
 from app.words import number, shortened, visible
 
@@ -29,7 +29,7 @@ def cosine_table(cosines: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
     data["empty"] = data["cosine"].isna()
     cell = max(10, min(44, 520 // n_layers))
     every_layer = alt.Scale(domain=list(range(n_layers)))  # silent ones stay
-    base = alt.Chart(data).encode(
+    base = alt.Chart().encode(
         x=alt.X("other_layer:O", title="Layer", axis=layer_axis(n_layers), scale=every_layer),
         y=alt.Y(
             "layer:O",
@@ -48,16 +48,27 @@ def cosine_table(cosines: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
         title="Cosine of δ",
         scale=alt.Scale(domain=[-1, 0, 1], range=list(colours.stops), interpolate="rgb"),
         legend=alt.Legend(orient="right", gradientLength=180, titleLimit=200),
+        condition={"test": "datum.empty", "value": "transparent"},
     )
-    hidden = alt.when("datum.empty").then(alt.value("transparent"))
-    layers = [base.mark_rect().encode(color=hidden.otherwise(colour))]
+    layers = [base.mark_rect().encode(color=colour)]
     if n_layers <= LARGEST_WITH_TEXT:
-        layers.append(
-            base.mark_text(fontSize=12).encode(text="text:N", color=alt.Color("ink:N", scale=None))
-        )
+        layers.append(words_on_cells(base))
     height = max(10, min(30, 420 // n_layers))
-    chart = alt.layer(*layers).properties(width=alt.Step(cell), height=alt.Step(height))
-    return finished(chart.resolve_scale(color="independent"), dark)
+    chart = layered(
+        *layers,
+        data=data,
+        width=alt.Step(cell),
+        height=alt.Step(height),
+        resolve=OWN_COLOURS,
+    )
+    return finished(chart, dark)
+
+
+def words_on_cells(cells: alt.Chart) -> alt.Chart:
+    """The column text in each cell, in the colour of its column ink."""
+    return cells.mark_text(fontSize=12).encode(
+        text=alt.Text("text:N"), color=alt.Color("ink:N", scale=None)
+    )
 
 
 def layer_axis(n_layers: int) -> alt.Axis:
@@ -86,7 +97,7 @@ def neuron_table(
         shown=[visible(token) for token in overlap["token"]],
         size=overlap["norm"].map(number),
     )
-    pick = alt.selection_point(name="cell", fields=["neuron"], on="click", empty=False)
+    pick = alt.selection_point(name="cell", fields=["neuron"], on="click")
     base = alt.Chart(data).encode(
         x=alt.X(
             "place:O",
@@ -121,17 +132,19 @@ def neuron_table(
             legend=alt.Legend(orient="bottom", gradientLength=260, gradientThickness=10),
         )
     )
-    chart = rects.add_params(pick)
+    height = 24 if len(tokens) <= 12 else 18
+    size = {"width": alt.Step(width), "height": alt.Step(height)}
     if chosen is not None and (data["neuron"] == chosen).any():
         column_of = data[data["neuron"] == chosen].drop_duplicates("neuron")
         arrow = (
             alt.Chart(column_of)
             .mark_point(shape="triangle-down", size=90, filled=True, color=ACCENT[dark], yOffset=-7)
-            .encode(x="place:O", y=alt.value(0))
+            .encode(x=alt.X("place:O"), y=alt.YValue(0))
         )
-        chart = alt.layer(chart, arrow)
-    height = 24 if len(tokens) <= 12 else 18
-    chart = chart.properties(width=alt.Step(width), height=alt.Step(height))
+        named = rects.properties(name="neurons")
+        chart = layered(named, arrow, params=[in_layer(pick, "neurons")], **size)
+    else:
+        chart = rects.add_params(pick).properties(**size)
     return finished(chart, dark)
 
 
@@ -150,7 +163,7 @@ def span_table(span: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
         ink=[colours.ink((v / limit + 1) / 2) for v in span["coefficient"]],
         shown=span["coefficient"].map(number),
     )
-    base = alt.Chart(data).encode(
+    base = alt.Chart().encode(
         x=alt.X("place:O", title="The largest neurons", axis=neuron_axis(span)),
         y=alt.Y(
             "position:O",
@@ -180,9 +193,15 @@ def span_table(span: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
             ),
         )
     )
-    words = base.mark_text(fontSize=12).encode(text="text:N", color=alt.Color("ink:N", scale=None))
-    chart = alt.layer(rects, words).resolve_scale(color="independent")
-    return finished(chart.properties(width=alt.Step(50), height=alt.Step(26)), dark)
+    chart = layered(
+        rects,
+        words_on_cells(base),
+        data=data,
+        width=alt.Step(50),
+        height=alt.Step(26),
+        resolve=OWN_COLOURS,
+    )
+    return finished(chart, dark)
 
 
 def neuron_axis(span: pd.DataFrame) -> alt.Axis:
@@ -221,9 +240,9 @@ def coefficient_chart(neuron: pd.DataFrame, symbol: str, *, dark: bool) -> alt.L
                 title="Prompt token",
                 axis=alt.Axis(labelExpr=f"{labels}[datum.value]", labelLimit=0, labelOverlap=False),
             ),
-            color=alt.when("datum.coefficient < 0")
-            .then(alt.value(colours[0]))
-            .otherwise(alt.value(colours[2])),
+            color=alt.ColorValue(
+                colours[2], condition={"test": "datum.coefficient < 0", "value": colours[0]}
+            ),
             tooltip=[
                 alt.Tooltip("shown:N", title="Prompt token"),
                 alt.Tooltip("size:N", title="Coefficient"),
@@ -232,5 +251,5 @@ def coefficient_chart(neuron: pd.DataFrame, symbol: str, *, dark: bool) -> alt.L
             ],
         )
     )
-    zero = alt.Chart(pd.DataFrame({"x": [0]})).mark_rule(color=QUIET[dark]).encode(x="x:Q")
-    return finished(alt.layer(bars, zero).properties(width=520, height=alt.Step(24)), dark)
+    zero = alt.Chart(pd.DataFrame({"x": [0]})).mark_rule(color=QUIET[dark]).encode(x=alt.X("x:Q"))
+    return finished(layered(bars, zero, width=520, height=alt.Step(24)), dark)

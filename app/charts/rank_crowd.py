@@ -8,6 +8,7 @@ import altair as alt
 import pandas as pd
 
 from app.charts.palette import ACCENT, INK, LINES, QUIET
+from app.charts.style import in_layer, layered
 
 MANY = 12  # tokens; of more, only a few get a line of their own
 SUBJECT_LINES = 3  # the subject's last tokens
@@ -71,7 +72,7 @@ def crowd_layers(
     shade = (
         alt.Chart(band)
         .mark_area(color=QUIET[dark], opacity=0.2)
-        .encode(x=x, y=y("low"), y2="high:Q")
+        .encode(x=x, y=y("low"), y2=alt.Y2("high:Q"))
     )
     median = (
         alt.Chart(band)
@@ -85,19 +86,19 @@ def crowd_layers(
             x=x,
             y=y("rank"),
             color=colour,
-            strokeWidth=alt.when("datum.position == " + str(data["position"].max()))
-            .then(alt.value(4))
-            .otherwise(alt.value(2.5)),
+            strokeWidth=alt.StrokeWidthValue(
+                2.5, condition={"test": f"datum.position == {data['position'].max()}", "value": 4}
+            ),
         )
     )
-    hover = alt.selection_point(
-        name="token", fields=["Token"], on="pointerover", nearest=True, empty=False
-    )
+    hover = alt.selection_point(name="token", fields=["Token"], on="pointerover", nearest=True)
+    pointed_at = alt.OpacityValue(0, condition={"param": hover.name, "empty": False, "value": 0.9})
     every = alt.Chart(data).encode(x=x, y=y("rank"))
     near = every.mark_line(color=INK[dark], strokeWidth=1.5).encode(
-        detail="Token:N", opacity=alt.when(hover).then(alt.value(0.9)).otherwise(alt.value(0))
+        detail=alt.Detail("Token:N"), opacity=pointed_at
     )
     dots = every.mark_point(filled=True, size=60, color=INK[dark]).encode(
-        opacity=alt.when(hover).then(alt.value(0.9)).otherwise(alt.value(0)), tooltip=tooltip
+        opacity=pointed_at, tooltip=tooltip
     )
-    return alt.layer(shade, median, lines, near, dots.add_params(hover))
+    named = dots.properties(name="dots")
+    return layered(shade, median, lines, near, named, params=[in_layer(hover, "dots")])

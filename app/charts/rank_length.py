@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 
 from app.charts.palette import ACCENT, INK, LINES, QUIET
-from app.charts.style import finished
+from app.charts.style import finished, layered
 from app.titles import MATRIX_TITLES
 from app.words import count, layer_list, named_layers, shortened, visible
 
@@ -67,15 +67,18 @@ def rank_by_length(
             axis=axis,
         )
         panels.append(
-            alt.layer(
+            layered(
                 *curves(groups, x, y, full_rank, dark),
                 dots(rows, x, y, full_rank, tokens, dark),
                 *labels(groups, x, y, n, width, dark),
-            ).properties(
-                width=width, height=HEIGHT, title=alt.Title(MATRIX_TITLES[matrix], frame="group")
+                width=width,
+                height=HEIGHT,
+                title=alt.Title(MATRIX_TITLES[matrix], frame="group"),
             )
         )
-    return finished(alt.hconcat(*panels, spacing=GAP + MARGIN, bounds="flush"), dark)
+    chart = alt.HConcatChart(spacing=GAP + MARGIN, bounds="flush")
+    chart.hconcat = panels  # given above, Altair would copy each whole
+    return finished(chart, dark)
 
 
 def layer_groups(rows: pd.DataFrame, last: int, full_rank: int | None) -> list[Group]:
@@ -184,7 +187,7 @@ def labels(
         floor = max(rank, floor + gap)
         row = pd.DataFrame({"prompt_length": [n], "rank": [floor], "text": [text]})
         mark = alt.Chart(row).mark_text(align="left", dx=8, fontSize=12, color=colour)
-        drawn.append(mark.encode(x=x, y=y, text="text:N"))
+        drawn.append(mark.encode(x=x, y=y, text=alt.Text("text:N")))
     for i, (text, colour) in enumerate(above):
         drawn.append(word(text, width + MARGIN, 9 + LABEL * i, "right", colour))
     dashed = ("dashed: 1 per token,", "the most possible")
@@ -205,7 +208,7 @@ def word(text: str, x: float, y: float, align: str, colour: str) -> alt.Chart:
     mark = alt.Chart(pd.DataFrame({"text": [text]})).mark_text(
         align=align, fontSize=12, color=colour
     )
-    return mark.encode(x=alt.value(x), y=alt.value(y), text="text:N")
+    return mark.encode(x=alt.XValue(x), y=alt.YValue(y), text=alt.Text("text:N"))
 
 
 def token_axis(texts: list[str], width: int) -> alt.Axis:

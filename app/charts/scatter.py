@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 
 from app.charts.palette import ACCENT, LINES, QUIET
-from app.charts.style import NUMBER_LABEL, finished
+from app.charts.style import NUMBER_LABEL, finished, layered
 from app.words import number
 from core import ImprintAndShift
 
@@ -32,7 +32,7 @@ def agreement_chart(result: ImprintAndShift, *, dark: bool) -> alt.LayerChart:
     diagonal = (
         alt.Chart(pd.DataFrame({"a": ends, "b": ends}))
         .mark_line(strokeDash=[5, 4], color=QUIET[dark])
-        .encode(x="a:Q", y="b:Q")
+        .encode(x=alt.X("a:Q"), y=alt.Y("b:Q"))
     )
     numbers = alt.Axis(labelExpr=NUMBER_LABEL, tickCount=6)
     colours = [ACCENT[dark], LINES[dark][0]][: len(names)]
@@ -54,4 +54,4 @@ def agreement_chart(result: ImprintAndShift, *, dark: bool) -> alt.LayerChart:
             ],
         )
     )
-    return finished(alt.layer(diagonal, dots).properties(width=460, height=300), dark)
+    return finished(layered(diagonal, dots, width=460, height=300), dark)

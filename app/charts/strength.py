@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 
 from app.charts.palette import ACCENT, INK, LINES
-from app.charts.style import NUMBER_LABEL, finished
+from app.charts.style import NUMBER_LABEL, finished, layered
 from app.titles import RATE_TITLES
 from app.words import number
 
@@ -30,7 +30,7 @@ def rate_by_layer(table: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
         scale=alt.Scale(type="log"),
         axis=alt.Axis(labelExpr=NUMBER_LABEL, values=log_ticks(data["shown"].dropna())),
     )
-    return finished(alt.layer(lines(data, y, dark)).properties(height=300), dark)
+    return finished(layered(lines(data, y, dark), height=300), dark)
 
 
 def perplexity_by_layer(table: pd.DataFrame, before: str, *, dark: bool) -> alt.LayerChart:
@@ -57,7 +57,7 @@ def perplexity_by_layer(table: pd.DataFrame, before: str, *, dark: bool) -> alt.
         .encode(y=y, strokeDash=named)
     )
     data = table.assign(shown=shown)
-    return finished(alt.layer(rule, lines(data, y, dark)).properties(height=300), dark)
+    return finished(layered(rule, lines(data, y, dark), height=300), dark)
 
 
 def log_ticks(values: pd.Series) -> list[float]:

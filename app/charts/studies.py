@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from app.charts.palette import ACCENT, LINES
-from app.charts.style import finished
+from app.charts.style import finished, layered
 
 LAYER_TITLE = "Layer, from the first (0) to the last (1)"
 
@@ -73,9 +73,9 @@ def lines(
         scale=alt.Scale(domain=[0, 1], nice=False, padding=8),
         axis=alt.Axis(format=".1f", tickCount=10),
     )
-    base = alt.Chart(data).encode(x=x, color=colour)
+    base = alt.Chart().encode(x=x, color=colour)
     spread = base.mark_rule(strokeWidth=2, opacity=0.5).encode(
-        y=alt.Y("low:Q", title=""), y2="high:Q"
+        y=alt.Y("low:Q", title=""), y2=alt.Y2("high:Q")
     )
     curves = base.mark_line(point={"size": 55, "filled": True}).encode(
         y=y,
@@ -86,4 +86,4 @@ def lines(
             alt.Tooltip("n:Q", title="Prompts"),
         ],
     )
-    return finished(alt.layer(curves, spread).properties(height=300), dark)
+    return finished(layered(curves, spread, data=data, height=300), dark)

@@ -1,4 +1,9 @@
-"""What all charts share: text that stands out from the page, labels under their marks."""
+"""What all charts share: text that stands out from the page, layers, labels under their marks.
+
+Two ways of Altair's cost much, and are left out in all charts: alt.layer, which copies each layer
+(here: `layered`), and a channel that is not one of its objects. It reads y2=alt.Y2("high:Q") and
+y=alt.YValue(4) as they are; for y2="high:Q" or y=alt.value(4) it goes through all of its classes.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +19,7 @@ from app.words import SUPERSCRIPTS
 alt.utils.schemapi.disable_debug_mode()
 
 FONT_SIZE = 12
+OWN_COLOURS = alt.Resolve(scale=alt.ScaleResolveMap(color="independent"))  # a scale for each layer
 # Vega's expression for the numbers of an axis or a legend, as app.words.number writes them: Vega's
 # own formats of significant digits would say 3e+3.
 POWER = "floor(log(abs(datum.value)) / LN10 + 1e-9)"
@@ -24,8 +30,28 @@ NUMBER_LABEL = (
 )
 
 
-def finished(chart: alt.TopLevelMixin, dark: bool) -> alt.TopLevelMixin:
-    """The chart itself; axis, legend and header text in the page's own colour, at least 12 px."""
+def layered(*layers: alt.Chart, **properties: object) -> alt.LayerChart:
+    """The layers in one panel, as alt.layer makes it, but without a copy of each and of its data.
+
+    What several layers share is named: data=..., and params=[in_layer(...)] for a selection.
+    """
+    chart = alt.LayerChart(**properties)
+    chart.layer = list(layers)  # given above, Altair would copy each whole three times
+    return chart
+
+
+def in_layer(selection: alt.Parameter, name: str) -> alt.TopLevelSelectionParameter:
+    """A selection made in the layer of this name, for the params of the chart around it."""
+    return alt.TopLevelSelectionParameter(
+        name=selection.name, select=selection.param.select, views=[name]
+    )
+
+
+def finished(chart: alt.TopLevelMixin, dark: bool, **config: object) -> alt.TopLevelMixin:
+    """The chart itself; axis, legend and header text in the page's own colour, at least 12 px.
+
+    `config` is any more of Vega-Lite's configuration.
+    """
     text = {
         "labelColor": INK[dark],
         "titleColor": INK[dark],
@@ -38,5 +64,6 @@ def finished(chart: alt.TopLevelMixin, dark: bool) -> alt.TopLevelMixin:
         legend=alt.LegendConfig(**text),
         header=alt.HeaderConfig(**text),
         title=alt.TitleConfig(color=INK[dark], fontSize=FONT_SIZE + 1, anchor="start"),
+        **config,
     )
     return chart

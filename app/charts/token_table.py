@@ -10,7 +10,7 @@ import altair as alt
 import pandas as pd
 
 from app.charts.palette import ACCENT, INK, PAPER, QUIET, ramp
-from app.charts.style import FONT_SIZE, finished
+from app.charts.style import FONT_SIZE, OWN_COLOURS, finished, layered
 from app.outliers import ordinary_limit
 from app.words import number, shortened, visible
 
@@ -150,14 +150,14 @@ def token_table(
             framed.mark_rect(filled=False, stroke=colour[dark], strokeWidth=width)
             for colour, width in ((PAPER, 6), (ACCENT, 3))
         ]
-    chart = alt.LayerChart(
+    chart = layered(
+        *layers,
         data=frame,
         width=alt.Step(width),
         height=alt.Step(height),
-        resolve=alt.Resolve(scale=alt.ScaleResolveMap(color="independent")),
+        resolve=OWN_COLOURS,
         **({"usermeta": OPENS_AT_END} if scrolls else {}),
     )
-    chart.layer = layers  # given above, each would be copied whole three times
     return finished(chart, dark)
 
 
