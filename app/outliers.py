@@ -6,6 +6,7 @@ of times as long as those of other tokens.
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 FAR = 4.0  # times the largest ordinary value
@@ -19,14 +20,17 @@ def ordinary_limit(values: pd.Series, positions: pd.Series) -> float | None:
     column of strong signals, as the last token's, is none. Where the largest value is more than
     4 times what is left, that is the limit.
     """
-    rest = values[positions != positions.min()].dropna()
+    known = values.notna().to_numpy()
+    sizes = values.to_numpy("float64", na_value=np.nan)
+    rest = np.sort(sizes[known & (positions != positions.min()).to_numpy()])
     few = min(max(3, int(FEW * len(rest))), len(rest) // 10)
     if len(rest) <= few:
         return None
-    limit = float(rest.nlargest(few + 1).iloc[-1])
+    limit = rest[-few - 1]
+    sizes = sizes[known]
     # Set aside without need: what is not far above the limit belongs on the scale.
-    limit = max(limit, float(values[values <= FAR * limit].max()))
-    return limit if limit > 0 and values.max() > FAR * limit else None
+    limit = float(sizes[sizes <= FAR * limit].max(initial=limit))
+    return limit if limit > 0 and sizes.max() > FAR * limit else None
 
 
 def times_the_median(table: pd.DataFrame, column: str) -> float:

@@ -14,6 +14,8 @@ PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
 def visible(token: str) -> str:
     """A token with its spaces and line breaks to be seen."""
+    if token.isprintable():  # as nearly all are: of what is not to be seen, they hold spaces
+        return token.replace(" ", VISIBLE[" "]) or "∅"
     return "".join(map(visible_character, token)) or "∅"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import altair as alt
 import pandas as pd
+import pyarrow as pa
 
 from app.charts.palette import ACCENT, LINES
 from app.charts.style import NUMBER_LABEL, finished
@@ -22,9 +23,17 @@ def strength_curve(table: pd.DataFrame, layer: int, *, dark: bool) -> alt.Chart:
     table: as core.calibrate makes it; settings without a strength in numbers are left out.
     """
     own = table[(table["layer"] == layer) & (table["strength"] != "auto")]
-    data = own.melt(["strength"], list(TITLES), "score", "share").dropna()
-    data = data.assign(strength=data["strength"].astype(float), Score=data["score"].map(TITLES))
-    data["strength_text"] = data["strength"].map(number)
+    data = [
+        {
+            "Score": title,
+            "strength": float(strength),
+            "strength_text": number(strength),
+            "share": share,
+        }
+        for score, title in TITLES.items()
+        for strength, share in zip(own["strength"], own[score], strict=True)
+        if not pd.isna(share)
+    ]
     names = list(TITLES.values())
     colour = alt.Color(
         "Score:N",
@@ -33,7 +42,7 @@ def strength_curve(table: pd.DataFrame, layer: int, *, dark: bool) -> alt.Chart:
         legend=alt.Legend(orient="top", labelLimit=300),
     )
     return finished(
-        alt.Chart(data)
+        alt.Chart(pa.Table.from_pylist(data))
         .mark_line(point={"size": 60, "filled": True})
         .encode(
             x=alt.X(

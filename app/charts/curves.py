@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
+from itertools import pairwise
 
 import altair as alt
 import pandas as pd
+import pyarrow as pa
 
 from app.charts.palette import ACCENT, INK, LINES, QUIET
 from app.charts.rank_crowd import MANY, crowd_layers, featured
@@ -41,9 +43,11 @@ def rank_by_layer(
     ranks: layer, matrix, rank, prompt_length. The limit is the prompt's length, or `full_rank`,
     the matrices' narrower side, where the prompt is longer.
     """
-    data = ranks.assign(Matrix=ranks["matrix"].map(MATRIX_TITLES))
-    n = int(data["prompt_length"].iloc[0])
-    names = [title for title in MATRIX_TITLES.values() if title in set(data["Matrix"])]
+    titles = ranks["matrix"].map(MATRIX_TITLES)
+    data = pa.table({"Matrix": titles} | {c: ranks[c] for c in ("layer", "rank", "prompt_length")})
+    n = int(ranks["prompt_length"].iloc[0])
+    drawn = set(titles)
+    names = [title for title in MATRIX_TITLES.values() if title in drawn]
     widths = [7, 4, 2][: len(names)] if len(names) > 2 else [6, 2.5]
     lines = (
         alt.Chart(data)
@@ -72,7 +76,7 @@ def rank_by_layer(
     reason = f"{n} prompt token{'s' if n > 1 else ''}"
     if most < n:
         reason = f"{most} rows or columns of the matrix"
-    limit = pd.DataFrame({"rank": [most], "text": [f"{reason}: the most that is possible"]})
+    limit = pa.table({"rank": [most], "text": [f"{reason}: the most that is possible"]})
     at_limit = alt.Y("rank:Q")
     rule = alt.Chart(limit).mark_rule(strokeDash=[5, 4], color=QUIET[dark]).encode(y=at_limit)
     label = (
@@ -99,16 +103,22 @@ def token_rank_by_layer(
     probable) is on top; both ends are named. Of many tokens, only a few have a line: the last
     one, the highest, and those at the positions of the `subject`.
     """
-    data = lens[lens[column].notna()].copy()
-    if "near_zero" in data:
-        data = data[~data["near_zero"]]
-    data["rank"] = data[column].astype("float64")
-    data["size"] = data["norm"].map(number)
+    drawn = lens[column].notna()
+    if "near_zero" in lens:
+        drawn &= ~lens["near_zero"]
     numbered = x_title == "Prompt token"  # segments have different names, tokens may repeat
-    data["Token"] = [
-        f"{position + 1}. {shortened(visible(token), 16)}" if numbered else token
-        for position, token in zip(data["position"], data["token"], strict=True)
-    ]
+    data = pa.table(
+        {
+            "layer": lens["layer"],
+            "position": lens["position"],
+            "Token": [
+                f"{position + 1}. {shortened(visible(token), 16)}" if numbered else token
+                for position, token in zip(lens["position"], lens["token"].tolist(), strict=True)
+            ],
+            "rank": lens[column].astype("float64"),
+            "size": list(map(number, lens["norm"])),
+        }
+    ).filter(pa.array(drawn))
     x = alt.X("layer:O", title="Layer", axis=alt.Axis(labelAngle=0))
     y = partial(lens_rank_axis, vocabulary=vocabulary, title=title)
     tooltip = [
@@ -117,8 +127,8 @@ def token_rank_by_layer(
         alt.Tooltip("rank:Q", title=title, format=",.0f"),
         alt.Tooltip("size:N", title="‖δ‖, L2"),
     ]
-    last = lens["position"].max()
-    if data["position"].nunique() > MANY:
+    last = int(lens["position"].max())
+    if len(data["position"].unique()) > MANY:
         why = featured(data, last, subject)
         chart = crowd_layers(data, why, x, y, tooltip, dark=dark)
         chart.height = CROWD_HEIGHT
@@ -144,7 +154,7 @@ def lens_rank_axis(column: str, *, vocabulary: int, title: str) -> alt.Y:
 
 
 def token_lines(
-    data: pd.DataFrame,
+    data: pa.Table,
     last: int,
     x: alt.X,
     y: Callable[[str], alt.Y],
@@ -155,9 +165,9 @@ def token_lines(
     dark: bool,
 ) -> alt.LayerChart:
     """A line with dots a token; data: layer, position, Token, rank and the tooltip's fields."""
-    names = list(data.sort_values("position")["Token"].unique())
-    at_last = data.loc[data["position"] == last, "Token"]
-    last_name = names[-1] if at_last.empty else at_last.iloc[0]
+    tokens = dict(zip(*(data[column].to_pylist() for column in ("position", "Token")), strict=True))
+    names = [tokens[position] for position in sorted(tokens)]
+    last_name = tokens.get(last, names[-1])
     crowded = len(names) > CROWD
     colours = [
         QUIET[dark] if crowded else LINES[dark][i % len(LINES[dark])] for i in range(len(names))
@@ -165,10 +175,8 @@ def token_lines(
     colours[names.index(last_name)] = ACCENT[dark]
     hover = alt.selection_point(name="token", fields=["Token"], on="pointerover")
     is_last = f"datum.Token == {json.dumps(last_name)}"
-    line_ends = data.loc[data.groupby("Token")["layer"].idxmax()]
-    if crowded:
-        line_ends = line_ends[line_ends["Token"] == last_name]
-    direct = crowded or well_apart(line_ends["rank"], vocabulary)
+    ends = line_ends(data, [last_name] if crowded else names)
+    direct = crowded or well_apart(ends["rank"].to_pylist(), vocabulary)
     colour = alt.Color(
         "Token:N",
         title=x_title,
@@ -193,13 +201,22 @@ def token_lines(
     labels = (
         base.mark_text(align="left", dx=8, fontSize=12, fontWeight="bold")
         .encode(text=alt.Text("Token:N"))
-        .properties(data=line_ends)
+        .properties(data=ends)
     )
     named = lines.properties(name="tokens")
     return layered(named, labels, params=[in_layer(hover, "tokens")])
 
 
-def well_apart(ranks: pd.Series, vocabulary: int) -> bool:
+def line_ends(data: pa.Table, names: list[str]) -> pa.Table:
+    """The rows of these tokens in the last layer where they have one."""
+    layers, tokens = (data[column].to_pylist() for column in ("layer", "Token"))
+    ends: dict[str, int] = {}
+    for row, (token, layer) in enumerate(zip(tokens, layers, strict=True)):
+        if token not in ends or layer > layers[ends[token]]:
+            ends[token] = row
+    return data.take([ends[name] for name in names])
+
+
+def well_apart(ranks: Iterable[float], vocabulary: int) -> bool:
     """Whether labels at these heights would not lie on each other."""
-    gaps = ranks.sort_values().diff().dropna()
-    return gaps.empty or gaps.min() > vocabulary / 20
+    return all(below - above > vocabulary / 20 for above, below in pairwise(sorted(ranks)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import altair as alt
 import pandas as pd
+import pyarrow as pa
 
 from app.charts.palette import ACCENT, INK, LINES
 from app.charts.style import finished, layered
@@ -22,9 +23,11 @@ def landing_chart(sizes: pd.DataFrame, n_layers: int, *, dark: bool) -> alt.Char
 
     sizes: edit, Matrix, layer, rank, norm, share.
     """
-    names = [t for t in MATRIX_TITLES.values() if t in set(sizes["Matrix"])]
+    drawn = set(sizes["Matrix"])
+    names = [title for title in MATRIX_TITLES.values() if title in drawn]
+    data = {name: sizes[name] for name in ("edit", "Matrix", "layer", "rank", "share")}
     chart = (
-        alt.Chart(sizes.assign(size=sizes["norm"].map(number)))
+        alt.Chart(pa.table(data | {"size": list(map(number, sizes["norm"]))}))
         .mark_bar()
         .encode(
             x=alt.X(
@@ -59,13 +62,19 @@ def method_chart(table: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
     table: compare_methods.
     """
     good = table[table["problem"] == ""]
-    data = good.melt(["title", "seconds"], list(MEASURES), "measure", "share").dropna()
-    data["Measure"] = data["measure"].map(MEASURES)
-    data["Method"] = [
-        f"{title} · {seconds:.2f} s"
-        for title, seconds in zip(data["title"], data["seconds"], strict=True)
+    data = [
+        {
+            "Method": f"{title} · {seconds:.2f} s",
+            "Measure": name,
+            "title": title,
+            "share": share,
+            "seconds": seconds,
+        }
+        for measure, name in MEASURES.items()
+        for title, seconds, share in zip(good["title"], good["seconds"], good[measure], strict=True)
+        if not pd.isna(share)
     ]
-    methods, names = list(dict.fromkeys(data["Method"])), list(MEASURES.values())
+    methods, names = list(dict.fromkeys(row["Method"] for row in data)), list(MEASURES.values())
     base = alt.Chart().encode(
         y=alt.Y("Method:N", title=None, sort=methods, axis=alt.Axis(labelLimit=260)),
         yOffset=alt.YOffset("Measure:N", sort=names),
@@ -94,5 +103,5 @@ def method_chart(table: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
     words = base.mark_text(align="left", dx=4, color=INK[dark], fontSize=12).encode(
         x=alt.X("share:Q"), text=alt.Text("share:Q", format=".0%")
     )
-    chart = layered(bars, words, data=data, width=560, height=alt.Step(18))
+    chart = layered(bars, words, data=pa.Table.from_pylist(data), width=560, height=alt.Step(18))
     return finished(chart, dark)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import altair as alt
-import pandas as pd
+import pyarrow as pa
 
 from app.charts.palette import ACCENT, INK, QUIET, ramp
 from app.charts.style import finished, layered
@@ -53,8 +53,8 @@ def flow_chart(panels: list[Panel], target: str, *, dark: bool) -> alt.LayerChar
     width = len(panels) * (COLUMN + GAP) - GAP
     height = HEAD + max(len(panel.words) for panel in panels) * ROW
     chart = layered(
-        *row_marks(pd.DataFrame(rows), width, height, dark),
-        *head_marks(pd.DataFrame(heads), width, height, dark),
+        *row_marks(pa.Table.from_pylist(rows), width, height, dark),
+        *head_marks(pa.Table.from_pylist(heads), width, height, dark),
         *arrow_marks(len(panels), width, height, dark),
         width=width,
         height=height,
@@ -72,7 +72,7 @@ def down(field: str, height: float) -> alt.Y:
     return alt.Y(f"{field}:Q", scale=scale, axis=None)
 
 
-def row_marks(rows: pd.DataFrame, width: float, height: float, dark: bool) -> list[alt.Chart]:
+def row_marks(rows: pa.Table, width: float, height: float, dark: bool) -> list[alt.Chart]:
     bars = ramp("probability", dark)
     base = alt.Chart(rows).encode(
         y=down("top", height),
@@ -111,7 +111,7 @@ def row_marks(rows: pd.DataFrame, width: float, height: float, dark: bool) -> li
     return [empty, filled, frames, words, notes]
 
 
-def head_marks(heads: pd.DataFrame, width: float, height: float, dark: bool) -> list[alt.Chart]:
+def head_marks(heads: pa.Table, width: float, height: float, dark: bool) -> list[alt.Chart]:
     return [
         alt.Chart(heads)
         .mark_text(align="left", baseline="top", fontSize=size, fontWeight=weight, color=colour)
@@ -125,8 +125,8 @@ def head_marks(heads: pd.DataFrame, width: float, height: float, dark: bool) -> 
 
 def arrow_marks(panels: int, width: float, height: float, dark: bool) -> list[alt.Chart]:
     middle = HEAD + (height - HEAD) / 2
-    arrows = pd.DataFrame(
-        {"x": [(i + 1) * (COLUMN + GAP) - GAP / 2 for i in range(panels - 1)], "y": middle}
-    )
+    places = [(i + 1) * (COLUMN + GAP) - GAP / 2 for i in range(panels - 1)]
+    numbers = pa.schema({"x": pa.float64(), "y": pa.float64()})  # also where there is none
+    arrows = pa.table({"x": places, "y": [middle] * len(places)}, schema=numbers)
     mark = alt.Chart(arrows).mark_text(text="→", fontSize=24, color=QUIET[dark])
     return [mark.encode(x=across("x", width), y=down("y", height))]

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 
 import altair as alt
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from app.charts.palette import ACCENT, DIVERGING, INK, QUIET, diverging
-from app.charts.style import NUMBER_LABEL, OWN_COLOURS, finished, in_layer, layered
+from app.charts.style import (
+    NUMBER_LABEL,
+    OWN_COLOURS,
+    along,
+    each_once,
+    finished,
+    in_layer,
+    layered,
+)
 from app.charts.token_table import PAGE_WIDTH
 from app.words import number, shortened, visible
 
@@ -21,12 +30,21 @@ def cosine_table(cosines: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
 
     cosines: layer, other_layer, cosine; NaN is drawn as an empty cell.
     """
-    data = cosines.copy()
-    n_layers = data["layer"].nunique()
+    n_layers = cosines["layer"].nunique()
     colours = diverging(dark)
-    data["text"] = ["–" if pd.isna(v) else f"{v:.2f}" for v in data["cosine"]]
-    data["ink"] = [QUIET[dark] if pd.isna(v) else colours.ink((v + 1) / 2) for v in data["cosine"]]
-    data["empty"] = data["cosine"].isna()
+    empty = cosines["cosine"].isna()
+    inks = colours.inks((cosines["cosine"].fillna(0) + 1) / 2)
+    values = cosines["cosine"].tolist()
+    data = pa.table(
+        {
+            "layer": cosines["layer"],
+            "other_layer": cosines["other_layer"],
+            "cosine": cosines["cosine"],
+            "text": ["–" if e else f"{v:.2f}" for e, v in zip(empty, values, strict=True)],
+            "ink": [QUIET[dark] if e else ink for e, ink in zip(empty, inks, strict=True)],
+            "empty": empty,
+        }
+    )
     cell = max(10, min(44, 520 // n_layers))
     every_layer = alt.Scale(domain=list(range(n_layers)))  # silent ones stay
     base = alt.Chart().encode(
@@ -87,15 +105,22 @@ def neuron_table(
     from -limit to limit. A click chooses a neuron (selection "cell"); `chosen` is marked.
     """
     colours = diverging(dark)
-    tokens = overlap.drop_duplicates("position").sort_values("position")["token"]
+    tokens = along(overlap, "position", "token")
     labels = json.dumps([shortened(visible(token), 14) for token in tokens])
-    orders = sorted(overlap["order"].unique())
+    orders, places = np.unique(overlap["order"], return_inverse=True)
     width = max(2, min(24, PAGE_WIDTH // len(orders)))
-    data = overlap.assign(
-        place=overlap["order"].map({order: i for i, order in enumerate(orders)}),
-        value=overlap[column],
-        shown=[visible(token) for token in overlap["token"]],
-        size=overlap["norm"].map(number),
+    data = pa.table(
+        {
+            "place": places,
+            "neuron": overlap["neuron"],
+            "order": overlap["order"],
+            "size": each_once(number, overlap["norm"]),
+            "position": overlap["position"],
+            "shown": each_once(visible, overlap["token"]),
+            "overlap": overlap["overlap"],
+            "cosine": overlap["cosine"],
+            "value": overlap[column],
+        }
     )
     pick = alt.selection_point(name="cell", fields=["neuron"], on="click")
     base = alt.Chart(data).encode(
@@ -134,10 +159,10 @@ def neuron_table(
     )
     height = 24 if len(tokens) <= 12 else 18
     size = {"width": alt.Step(width), "height": alt.Step(height)}
-    if chosen is not None and (data["neuron"] == chosen).any():
-        column_of = data[data["neuron"] == chosen].drop_duplicates("neuron")
+    found = places[overlap["neuron"] == chosen]
+    if len(found):
         arrow = (
-            alt.Chart(column_of)
+            alt.Chart(pa.table({"neuron": [chosen], "place": found[:1]}))
             .mark_point(shape="triangle-down", size=90, filled=True, color=ACCENT[dark], yOffset=-7)
             .encode(x=alt.X("place:O"), y=alt.YValue(0))
         )
@@ -157,11 +182,19 @@ def span_table(span: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
     """
     colours = diverging(dark)
     limit = max(span["coefficient"].abs().max(), 1e-30)
-    labels = span.drop_duplicates("position").sort_values("position")["label"].tolist()
-    data = span.assign(
-        text=["0" if abs(v) < 0.005 else f"{v:+.2f}" for v in span["coefficient"] / limit],
-        ink=[colours.ink((v / limit + 1) / 2) for v in span["coefficient"]],
-        shown=span["coefficient"].map(number),
+    labels = along(span, "position", "label")
+    shares = span["coefficient"] / limit
+    data = pa.table(
+        {
+            "place": span["place"],
+            "neuron": span["neuron"],
+            "position": span["position"],
+            "label": span["label"],
+            "coefficient": span["coefficient"],
+            "text": ["0" if abs(share) < 0.005 else f"{share:+.2f}" for share in shares],
+            "ink": colours.inks((shares + 1) / 2),
+            "shown": list(map(number, span["coefficient"])),
+        }
     )
     base = alt.Chart().encode(
         x=alt.X("place:O", title="The largest neurons", axis=neuron_axis(span)),
@@ -205,7 +238,7 @@ def span_table(span: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
 
 
 def neuron_axis(span: pd.DataFrame) -> alt.Axis:
-    neurons = span.drop_duplicates("place").sort_values("place")["neuron"].tolist()
+    neurons = along(span, "place", "neuron")
     return alt.Axis(
         labelExpr=f"{json.dumps([str(n) for n in neurons])}[datum.value]",
         labelAngle=0,
@@ -219,12 +252,18 @@ def coefficient_chart(neuron: pd.DataFrame, symbol: str, *, dark: bool) -> alt.L
 
     neuron: position, token, coefficient, overlap, cosine.
     """
-    tokens = neuron.sort_values("position")["token"]
+    tokens = along(neuron, "position", "token")
     labels = json.dumps([shortened(visible(token), 16) for token in tokens])
     colours = DIVERGING[dark]
-    data = neuron.assign(
-        shown=[visible(token) for token in neuron["token"]],
-        size=neuron["coefficient"].map(partial(number, digits=4)),
+    data = pa.table(
+        {
+            "position": neuron["position"],
+            "shown": [visible(token) for token in neuron["token"]],
+            "coefficient": neuron["coefficient"],
+            "size": [number(value, digits=4) for value in neuron["coefficient"]],
+            "cosine": neuron["cosine"],
+            "overlap": neuron["overlap"],
+        }
     )
     bars = (
         alt.Chart(data)
@@ -251,5 +290,5 @@ def coefficient_chart(neuron: pd.DataFrame, symbol: str, *, dark: bool) -> alt.L
             ],
         )
     )
-    zero = alt.Chart(pd.DataFrame({"x": [0]})).mark_rule(color=QUIET[dark]).encode(x=alt.X("x:Q"))
+    zero = alt.Chart(pa.table({"x": [0]})).mark_rule(color=QUIET[dark]).encode(x=alt.X("x:Q"))
     return finished(layered(bars, zero, width=520, height=alt.Step(24)), dark)

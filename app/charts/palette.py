@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 Colour = tuple[int, int, int]
 
@@ -54,18 +57,26 @@ class Ramp:
 
     stops: tuple[str, str, str]
 
+    def colours(self, shares: Sequence[float]) -> np.ndarray:
+        """Red, green and blue at each share, from 0 to 255: (share, 3)."""
+        stops = np.array([rgb(stop) for stop in self.stops])
+        places = np.clip(np.asarray(shares, dtype=float), 0, 1) * (len(stops) - 1)
+        left = np.minimum(places.astype(int), len(stops) - 2)
+        between = (places - left)[:, np.newaxis]
+        return np.rint(stops[left] + (stops[left + 1] - stops[left]) * between)
+
     def colour(self, share: float) -> Colour:
-        share = min(max(share, 0.0), 1.0) * (len(self.stops) - 1)
-        left = min(int(share), len(self.stops) - 2)
-        a, b = (rgb(stop) for stop in self.stops[left : left + 2])
-        return tuple(round(x + (y - x) * (share - left)) for x, y in zip(a, b, strict=True))
+        return tuple(map(int, self.colours([share])[0]))
+
+    def inks(self, shares: Sequence[float]) -> list[str]:
+        """For each share, the text colour with more contrast on the ramp's colour there."""
+        backgrounds = luminance(self.colours(shares))
+        on_black = (backgrounds + 0.05) / 0.05
+        on_white = 1.05 / (backgrounds + 0.05)
+        return np.where(on_black >= on_white, "#000000", "#ffffff").tolist()
 
     def ink(self, share: float) -> str:
-        """The text colour with more contrast on the ramp's colour at `share`."""
-        background = luminance(self.colour(share))
-        on_black = (background + 0.05) / 0.05
-        on_white = 1.05 / (background + 0.05)
-        return "#000000" if on_black >= on_white else "#ffffff"
+        return self.inks([share])[0]
 
 
 def ramp(quantity: str, dark: bool) -> Ramp:
@@ -81,8 +92,8 @@ def rgb(colour: str) -> Colour:
     return tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))
 
 
-def luminance(colour: Colour) -> float:
-    """Relative luminance as WCAG defines it, 0 for black and 1 for white."""
-    parts = [c / 255 for c in colour]
-    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+def luminance(colours: Colour | np.ndarray) -> float | np.ndarray:
+    """Relative luminance as WCAG defines it, 0 for black and 1 for white; colours: (..., 3)."""
+    parts = np.asarray(colours) / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return linear @ (0.2126, 0.7152, 0.0722)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from statistics import median, quantiles
 
 import altair as alt
-import pandas as pd
+import pyarrow as pa
 
 from app.charts.palette import ACCENT, INK, LINES, QUIET
 from app.charts.style import in_layer, layered
@@ -14,33 +15,51 @@ MANY = 12  # tokens; of more, only a few get a line of their own
 SUBJECT_LINES = 3  # the subject's last tokens
 
 
-def featured(data: pd.DataFrame, last: int, subject: Collection[int]) -> dict[int, str]:
+def featured(data: pa.Table, last: int, subject: Collection[int]) -> dict[int, str]:
     """The positions that get a line, and why: in the subject, the highest of the others, the last.
 
     data: position, rank (0 is the highest).
     """
-    medians = data.groupby("position")["rank"].median()
-    known = [p for p in sorted(subject) if p in medians.index and p != last]
+    medians = {position: median(ranks) for position, ranks in ranks_by(data, "position").items()}
+    known = [p for p in sorted(subject) if p in medians and p != last]
     why = dict.fromkeys(known[-SUBJECT_LINES:], "subject")
-    others = medians.drop([*why, last], errors="ignore")
-    if len(others):
-        why[int(others.idxmin())] = "highest"
-    if last in medians.index:
+    others = [p for p in medians if p not in why and p != last]
+    if others:
+        why[min(others, key=medians.get)] = "highest"
+    if last in medians:
         why[last] = "last"
     return dict(sorted(why.items()))
 
 
-def spread(data: pd.DataFrame) -> pd.DataFrame:
+def ranks_by(data: pa.Table, column: str) -> dict[int, list[float]]:
+    """All ranks at each value of a column, in its order."""
+    found: dict[int, list[float]] = {}
+    for value, rank in zip(data[column].to_pylist(), data["rank"].to_pylist(), strict=True):
+        found.setdefault(value, []).append(rank)
+    return dict(sorted(found.items()))
+
+
+def spread(data: pa.Table, line: str) -> pa.Table:
     """By layer, the quartiles of the tokens' ranks, where there are several: layer, low, rank
-    (the median), high, tokens."""
-    ranks = data.groupby("layer")["rank"]
-    table = ranks.quantile([0.25, 0.5, 0.75]).unstack().set_axis(["low", "rank", "high"], axis=1)
-    table["tokens"] = ranks.size()
-    return table[table["tokens"] > 1].reset_index()
+    (the median), high; and the line's name."""
+    quartiles = {
+        layer: quantiles(ranks, n=4, method="inclusive")
+        for layer, ranks in ranks_by(data, "layer").items()
+        if len(ranks) > 1
+    }
+    return pa.table(
+        {
+            "layer": list(quartiles),
+            "low": [low for low, _, _ in quartiles.values()],
+            "rank": [middle for _, middle, _ in quartiles.values()],
+            "high": [high for _, _, high in quartiles.values()],
+            "Line": [line] * len(quartiles),
+        }
+    )
 
 
 def crowd_layers(
-    data: pd.DataFrame,
+    data: pa.Table,
     why: dict[int, str],
     x: alt.X,
     y: Callable[[str], alt.Y],
@@ -52,12 +71,13 @@ def crowd_layers(
 
     A token without a line of its own shows it where the pointer is near one of its ranks.
     """
-    names = data.drop_duplicates("position").set_index("position")["Token"]
+    positions = data["position"].to_pylist()
+    names = dict(zip(positions, data["Token"].to_pylist(), strict=True))
     titles = {position: f"{names[position]} ({reason})" for position, reason in why.items()}
-    own = data[data["position"].isin(titles)]
-    own = own.assign(Line=own["position"].map(titles))
+    lines_of = pa.array(map(titles.get, positions))
+    own = data.append_column("Line", lines_of).filter(lines_of.is_valid())
     middle = f"median of {len(names)} tokens; half of them lie in the band"
-    band = spread(data).assign(Line=middle)
+    band = spread(data, middle)
     others = iter(LINES[dark])
     colours = [ACCENT[dark] if reason == "last" else next(others) for reason in why.values()]
     colour = alt.Color(
@@ -74,7 +94,7 @@ def crowd_layers(
         .mark_area(color=QUIET[dark], opacity=0.2)
         .encode(x=x, y=y("low"), y2=alt.Y2("high:Q"))
     )
-    median = (
+    halfway = (
         alt.Chart(band)
         .mark_line(strokeDash=[5, 4], strokeWidth=2)
         .encode(x=x, y=y("rank"), color=colour)
@@ -87,7 +107,7 @@ def crowd_layers(
             y=y("rank"),
             color=colour,
             strokeWidth=alt.StrokeWidthValue(
-                2.5, condition={"test": f"datum.position == {data['position'].max()}", "value": 4}
+                2.5, condition={"test": f"datum.position == {max(names)}", "value": 4}
             ),
         )
     )
@@ -101,4 +121,4 @@ def crowd_layers(
         opacity=pointed_at, tooltip=tooltip
     )
     named = dots.properties(name="dots")
-    return layered(shade, median, lines, near, named, params=[in_layer(hover, "dots")])
+    return layered(shade, halfway, lines, near, named, params=[in_layer(hover, "dots")])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import altair as alt
 import pandas as pd
+import pyarrow as pa
 
 from app.charts.palette import ACCENT, INK, LINES, QUIET
 from app.charts.style import finished, layered
@@ -45,7 +47,8 @@ def rank_by_length(
     """
     n, last = int(curve["prompt_length"].max()), int(curve["layer"].max())
     data = curve[curve["layer"].isin(layers)]
-    names = [matrix for matrix in MATRIX_TITLES if matrix in set(data["matrix"])]
+    drawn = set(data["matrix"].unique())
+    names = [matrix for matrix in MATRIX_TITLES if matrix in drawn]
     width = (WIDTH - AXIS - GAP * (len(names) - 1)) // len(names) - MARGIN
     texts = [f"{i + 1} {shortened(visible(t), 12)}" for i, t in enumerate(tokens or ())]
     x = alt.X(
@@ -83,17 +86,19 @@ def rank_by_length(
 
 def layer_groups(rows: pd.DataFrame, last: int, full_rank: int | None) -> list[Group]:
     """Layers of one matrix by their curves, those that stay on the diagonal first."""
-    table = rows.pivot(index="layer", columns="prompt_length", values="rank")
-    most = pd.Series(table.columns, table.columns).clip(upper=full_rank)
-    alike: dict[tuple[int, ...], list[int]] = {}
-    for layer, ranks in table.iterrows():
-        key = ("last", *ranks) if layer == last else ("", *ranks)
-        alike.setdefault(key, []).append(int(layer))
+    by_layer: dict[int, dict[int, int]] = {}
+    for layer, length, rank in zip(rows["layer"], rows["prompt_length"], rows["rank"], strict=True):
+        by_layer.setdefault(layer, {})[length] = rank
+    most = largest_possible(sorted(set(rows["prompt_length"])), full_rank)
+    alike: dict[tuple[bool, tuple[int, ...]], list[int]] = {}
+    for layer in sorted(by_layer):
+        ranks = tuple(rank for _, rank in sorted(by_layer[layer].items()))
+        alike.setdefault((layer == last, ranks), []).append(layer)
     found = []
-    for key, layers in alike.items():
-        short = int((most - list(key[1:])).max())
-        role = "last" if key[0] else "full" if short == 0 else "other"
-        found.append(Group(layers, tuple(map(int, key[1:])), short, role))
+    for (is_last, ranks), layers in alike.items():
+        short = max(m - rank for m, rank in zip(most, ranks, strict=True))
+        role = "last" if is_last else "full" if short == 0 else "other"
+        found.append(Group(layers, ranks, short, role))
     clear = max(1, len(most) / 20)
     below = sorted((g for g in found if g.role == "other"), key=lambda g: -g.short)
     low = [g for g in below if g.short > clear or len(below) <= NAMED][:NAMED]
@@ -103,6 +108,11 @@ def layer_groups(rows: pd.DataFrame, last: int, full_rank: int | None) -> list[G
     ]
     order = ("full", "other", "low", "last")
     return sorted(found, key=lambda g: (order.index(g.role), -g.short))
+
+
+def largest_possible(lengths: Iterable[int], full_rank: int | None) -> list[int]:
+    """The largest rank for prompts of these lengths: 1 a token, up to `full_rank`."""
+    return [n if full_rank is None else min(n, full_rank) for n in lengths]
 
 
 def colours_of(groups: list[Group], dark: bool) -> list[str]:
@@ -117,18 +127,17 @@ def curves(
     """A line a group, the wider the more layers it stands for, and the dashed diagonal on top."""
     drawn = []
     for group, colour in zip(groups, colours_of(groups, dark), strict=True):
-        lengths = range(1, len(group.ranks) + 1)
-        rows = pd.DataFrame({"prompt_length": lengths, "rank": group.ranks})
-        rows["layers"] = layer_list(group.layers)
-        rows["role"] = group.role
+        n = len(group.ranks)
+        rows = {"prompt_length": range(1, n + 1), "rank": group.ranks}
+        rows |= {"layers": [layer_list(group.layers)] * n, "role": [group.role] * n}
         wide = min(9.0, 2.5 + 0.25 * (len(group.layers) - 1)) if group.role != "other" else 1.2
         drawn.append(
-            alt.Chart(rows)
+            alt.Chart(pa.table(rows))
             .mark_line(color=colour, strokeWidth=wide, strokeCap="round", strokeJoin="round")
             .encode(x=x, y=y)
         )
-    lengths = pd.Series(range(1, len(groups[0].ranks) + 1))
-    most = pd.DataFrame({"prompt_length": lengths, "rank": lengths.clip(upper=full_rank)})
+    lengths = range(1, len(groups[0].ranks) + 1)
+    most = pa.table({"prompt_length": lengths, "rank": largest_possible(lengths, full_rank)})
     diagonal = alt.Chart(most).mark_line(strokeDash=[5, 4], color=INK[dark], strokeWidth=1.5)
     return [*drawn, diagonal.encode(x=x, y=y)]
 
@@ -142,15 +151,20 @@ def dots(
     dark: bool,
 ) -> alt.Chart:
     """A dot for each rank that occurs at a length, with all of its layers in the tooltip."""
-    places = rows.groupby(["prompt_length", "rank"])["layer"].agg(list).reset_index()
-    places["Layers"] = [
-        f"{shortened(layer_list(sorted(layers)), 40)} ({count(len(layers), 'layer')})"
-        for layers in places.pop("layer")
-    ]
-    places["Token"] = [
-        f"{n}. {visible(tokens[n - 1])}" if tokens else str(n) for n in places["prompt_length"]
-    ]
-    places["most"] = places["prompt_length"].clip(upper=full_rank)
+    found: dict[tuple[int, int], list[int]] = {}
+    for length, rank, layer in zip(rows["prompt_length"], rows["rank"], rows["layer"], strict=True):
+        found.setdefault((length, rank), []).append(layer)
+    lengths, ranks = zip(*sorted(found), strict=True)
+    places = {
+        "prompt_length": lengths,
+        "rank": ranks,
+        "Layers": [
+            f"{shortened(layer_list(sorted(layers)), 40)} ({count(len(layers), 'layer')})"
+            for _, layers in sorted(found.items())
+        ],
+        "Token": [f"{n}. {visible(tokens[n - 1])}" if tokens else str(n) for n in lengths],
+        "most": largest_possible(lengths, full_rank),
+    }
     n = int(rows["prompt_length"].max())
     tips = [
         alt.Tooltip("Token:N", title="Prompt up to token"),
@@ -160,7 +174,9 @@ def dots(
     ]
     seen = n <= 20  # more would hide the lines; they are still there to be hovered
     size, opacity = (60 - n, 1) if seen else (60, 0)
-    mark = alt.Chart(places).mark_point(size=size, filled=True, color=INK[dark], opacity=opacity)
+    mark = alt.Chart(pa.table(places)).mark_point(
+        size=size, filled=True, color=INK[dark], opacity=opacity
+    )
     return mark.encode(x=x, y=y, tooltip=tips)
 
 
@@ -185,7 +201,7 @@ def labels(
     drawn, floor = [], -gap
     for rank, text, colour in sorted(ends):
         floor = max(rank, floor + gap)
-        row = pd.DataFrame({"prompt_length": [n], "rank": [floor], "text": [text]})
+        row = pa.table({"prompt_length": [n], "rank": [floor], "text": [text]})
         mark = alt.Chart(row).mark_text(align="left", dx=8, fontSize=12, color=colour)
         drawn.append(mark.encode(x=x, y=y, text=alt.Text("text:N")))
     for i, (text, colour) in enumerate(above):
@@ -205,9 +221,7 @@ def on_the_diagonal(layers: list[int]) -> str:
 
 def word(text: str, x: float, y: float, align: str, colour: str) -> alt.Chart:
     """A text at a place of the panel, in pixels."""
-    mark = alt.Chart(pd.DataFrame({"text": [text]})).mark_text(
-        align=align, fontSize=12, color=colour
-    )
+    mark = alt.Chart(pa.table({"text": [text]})).mark_text(align=align, fontSize=12, color=colour)
     return mark.encode(x=alt.XValue(x), y=alt.YValue(y), text=alt.Text("text:N"))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import altair as alt
-import pandas as pd
+import pyarrow as pa
 
 from app.charts.palette import ACCENT, LINES, QUIET
 from app.charts.style import NUMBER_LABEL, finished, layered
@@ -24,13 +24,22 @@ def agreement_chart(result: ImprintAndShift, *, dark: bool) -> alt.LayerChart:
     names = {"predicted": "all tokens together", "own": "this token alone"}
     if not result.all_tokens:
         names = {"predicted": "this token alone"}
-    data = changes.melt(["output", "measured"], list(names), "source", "prediction")
-    data["Prediction"] = data["source"].map(names)
-    for column in ("prediction", "measured"):
-        data[f"{column}_text"] = data[column].map(partial(number, digits=5))
-    ends = [data["prediction"].min(), data["prediction"].max()]
+    predictions = [value for column in names for value in changes[column].tolist()]
+    measured = changes["measured"].tolist() * len(names)
+    written = partial(number, digits=5)
+    data = pa.table(
+        {
+            "output": changes["output"].tolist() * len(names),
+            "measured": measured,
+            "prediction": predictions,
+            "Prediction": [title for title in names.values() for _ in range(len(changes))],
+            "prediction_text": list(map(written, predictions)),
+            "measured_text": list(map(written, measured)),
+        }
+    )
+    ends = [min(predictions), max(predictions)]
     diagonal = (
-        alt.Chart(pd.DataFrame({"a": ends, "b": ends}))
+        alt.Chart(pa.table({"a": ends, "b": ends}))
         .mark_line(strokeDash=[5, 4], color=QUIET[dark])
         .encode(x=alt.X("a:Q"), y=alt.Y("b:Q"))
     )

@@ -26,7 +26,7 @@ USUAL_WAYS = {
 
 def specification(chart: alt.TopLevelMixin) -> dict[str, object]:
     """The chart in Vega-Lite, for st.vega_lite_chart: what `chart.to_dict()` gives, unchecked,
-    with each DataFrame as Arrow in its "datasets", under a name that follows from its content.
+    with each table as Arrow in its "datasets", under a name that follows from its content.
 
     A chart has data, itself or from the chart around it; each field's type stands beside its name.
     Raises ValueError for a field without a type.
@@ -57,7 +57,7 @@ class Writer:
         return self.done[id(part)]
 
     def written_once(self, part: object) -> object:
-        if isinstance(part, pd.DataFrame):
+        if isinstance(part, pd.DataFrame | pa.Table):
             content = arrow_bytes(part)
             name = hashlib.blake2b(content, digest_size=12).hexdigest()
             self.datasets[name] = content
@@ -93,9 +93,10 @@ def parsed(shorthand: str) -> dict[str, str]:
     return alt.utils.parse_shorthand(shorthand)
 
 
-def arrow_bytes(frame: pd.DataFrame) -> bytes:
+def arrow_bytes(table: pd.DataFrame | pa.Table) -> bytes:
     """A table as a stream of Arrow's."""
-    table = pa.Table.from_pandas(frame, preserve_index=False)
+    if isinstance(table, pd.DataFrame):
+        table = pa.Table.from_pandas(table, preserve_index=False, nthreads=1)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)

@@ -7,6 +7,7 @@ from functools import partial
 
 import altair as alt
 import pandas as pd
+import pyarrow as pa
 
 from app.charts.palette import ACCENT, INK, LINES
 from app.charts.style import NUMBER_LABEL, finished, layered
@@ -17,20 +18,20 @@ SHAPES = ("circle", "square", "diamond")
 WIDE = 8  # from this ratio of largest to smallest on, perplexities get a log scale
 
 
-def rate_by_layer(table: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
+def rate_by_layer(table: pd.DataFrame, *, dark: bool) -> alt.Chart:
     """The smallest rate that works, on a log scale, a line a method.
 
     table: as core.edit_strength makes it. Lines are broken where no rate works, and where none is
     needed.
     """
-    data = table.assign(shown=table["rate"].where(table["rate"] > 0))
+    shown = table["rate"].where(table["rate"] > 0)
     y = alt.Y(
         "shown:Q",
         title="Smallest rate that works (log scale)",
         scale=alt.Scale(type="log"),
-        axis=alt.Axis(labelExpr=NUMBER_LABEL, values=log_ticks(data["shown"].dropna())),
+        axis=alt.Axis(labelExpr=NUMBER_LABEL, values=log_ticks(shown.dropna())),
     )
-    return finished(layered(lines(data, y, dark), height=300), dark)
+    return finished(lines(table, shown, y, dark).properties(height=300), dark)
 
 
 def perplexity_by_layer(table: pd.DataFrame, before: str, *, dark: bool) -> alt.LayerChart:
@@ -52,12 +53,11 @@ def perplexity_by_layer(table: pd.DataFrame, before: str, *, dark: bool) -> alt.
         legend=alt.Legend(orient="top", symbolType="stroke", symbolSize=400, labelLimit=300),
     )
     rule = (
-        alt.Chart(pd.DataFrame({"shown": [base], "text": [before]}))
+        alt.Chart(pa.table({"shown": [base], "text": [before]}))
         .mark_rule(strokeWidth=1.5, color=INK[dark])
         .encode(y=y, strokeDash=named)
     )
-    data = table.assign(shown=shown)
-    return finished(layered(rule, lines(data, y, dark), height=300), dark)
+    return finished(layered(rule, lines(table, shown, y, dark), height=300), dark)
 
 
 def log_ticks(values: pd.Series) -> list[float]:
@@ -68,23 +68,26 @@ def log_ticks(values: pd.Series) -> list[float]:
     return [tick for tick in ticks if tick <= float(f"1e{high}")]
 
 
-def lines(data: pd.DataFrame, y: alt.Y, dark: bool) -> alt.Chart:
-    """A line with dots a method, told apart by colour and shape."""
-    names = [RATE_TITLES[method] for method in data["method"].unique()]
+def lines(table: pd.DataFrame, shown: pd.Series, y: alt.Y, dark: bool) -> alt.Chart:
+    """What is shown as a line with dots a method, told apart by colour and shape."""
+    names = [RATE_TITLES[method] for method in table["method"].unique()]
     colours = [ACCENT[dark], *LINES[dark]][: len(names)]
     legend = alt.Legend(orient="top", labelLimit=300, symbolSize=90)
     chosen = {"title": "Method", "sort": names, "legend": legend}
-    ratio = data["perplexity"] / data["base_perplexity"]
-    written = {
-        f"{name}_text": column.map(partial(number, digits=4))
-        for name, column in (
-            ("rate", data["rate"]),
-            ("perplexity", data["perplexity"]),
-            ("ratio", ratio),
-        )
-    }
+    written = partial(number, digits=4)
+    data = pa.table(
+        {
+            "Method": [RATE_TITLES[method] for method in table["method"]],
+            "layer": table["layer"],
+            "shown": shown,
+            "rate": table["rate"],
+            "rate_text": list(map(written, table["rate"])),
+            "perplexity_text": list(map(written, table["perplexity"])),
+            "ratio_text": list(map(written, table["perplexity"] / table["base_perplexity"])),
+        }
+    )
     return (
-        alt.Chart(data.assign(Method=data["method"].map(RATE_TITLES), **written))
+        alt.Chart(data)
         .mark_line(point={"size": 60, "filled": True})
         .encode(
             x=alt.X("layer:O", title="Layer", axis=alt.Axis(labelAngle=0, labelOverlap="parity")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import altair as alt
 import pandas as pd
+import pyarrow as pa
 
 from app.charts.palette import ACCENT, LINES
 from app.charts.style import finished, layered
@@ -45,7 +46,7 @@ def relative_rank_by_layer(
         axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], labelExpr=ends, labelLimit=200),
     )
     shown = alt.Tooltip(f"{column}:Q", title="Mean rank, part of the vocabulary", format=".3f")
-    return lines(table.dropna(subset=column), column, y, shown, dark=dark)
+    return lines(table[table[column].notna()], column, y, shown, dark=dark)
 
 
 def lines(
@@ -61,12 +62,14 @@ def lines(
         sort=studies,
         legend=alt.Legend(orient="top", labelLimit=300) if len(studies) > 1 else None,
     )
-    data = table.copy()
-    error = f"{column}_error"
-    if error not in data:
-        data[error] = float("nan")
-    data["low"] = (data[column] - data[error].fillna(0)).clip(0, 1)
-    data["high"] = (data[column] + data[error].fillna(0)).clip(0, 1)
+    error = table[f"{column}_error"].fillna(0) if f"{column}_error" in table else 0
+    data = pa.table(
+        {name: table[name] for name in ("study", "layer", "relative_layer", "n", column)}
+        | {
+            "low": (table[column] - error).clip(0, 1),
+            "high": (table[column] + error).clip(0, 1),
+        }
+    )
     x = alt.X(
         "relative_layer:Q",
         title=LAYER_TITLE,

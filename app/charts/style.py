@@ -8,8 +8,13 @@ y=alt.YValue(4) as they are; for y2="high:Q" or y=alt.value(4) it goes through a
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import altair as alt
+import numpy as np
+import pandas as pd
+import pyarrow as pa
 
 from app.charts.palette import INK
 from app.words import SUPERSCRIPTS
@@ -35,9 +40,22 @@ def layered(*layers: alt.Chart, **properties: object) -> alt.LayerChart:
 
     What several layers share is named: data=..., and params=[in_layer(...)] for a selection.
     """
-    chart = alt.LayerChart(**properties)
-    chart.layer = list(layers)  # given above, Altair would copy each whole three times
+    chart = alt.LayerChart()
+    for name, value in {"layer": list(layers), **properties}.items():
+        chart[name] = value  # given above, Altair would copy each layer whole three times
     return chart
+
+
+def along(table: pd.DataFrame, place: str, column: str) -> list:
+    """What stands in a column at each place, in the places' order; a place has several rows."""
+    _, rows = np.unique(table[place], return_index=True)
+    return table[column].iloc[rows].tolist()
+
+
+def each_once(function: Callable[[Any], str], values: pd.Series) -> pa.Array:
+    """What the function says of each value; it is asked once for values that come many times."""
+    coded = pa.array(values).dictionary_encode()
+    return pa.array(map(function, coded.dictionary.to_pylist())).take(coded.indices)
 
 
 def in_layer(selection: alt.Parameter, name: str) -> alt.TopLevelSelectionParameter:

@@ -7,10 +7,12 @@ import math
 from dataclasses import dataclass
 
 import altair as alt
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from app.charts.palette import ACCENT, INK, PAPER, QUIET, ramp
-from app.charts.style import FONT_SIZE, OWN_COLOURS, finished, layered
+from app.charts.style import FONT_SIZE, OWN_COLOURS, along, finished, layered
 from app.outliers import ordinary_limit
 from app.words import number, shortened, visible
 
@@ -68,24 +70,27 @@ def token_table(
     scrolls = width * n_tokens > page_width
     rulers = ruler_places(n_tokens, page_width // width) if scrolls else []
     colours = ramp(quantity.palette, dark)
-    hidden = table[blank] if blank else pd.Series(False, index=table.index)
-    shares = table[quantity.column].map(lambda v: share(v, low, high, quantity.log))
+    nowhere = pd.Series(False, index=table.index)
+    hidden = table[blank] if blank else nowhere
+    values = table[quantity.column].astype("float64")
+    inks = colours.inks(share(values.to_numpy(), low, high, quantity.log))
     letters = int((width - 6) / CHARACTER_WIDTH)
-    frame = pd.DataFrame(
+    cells = pa.table(
         {
             "layer": table["layer"],
             "position": table["position"],
-            "value": table[quantity.column].astype("float64") + (1 if quantity.log else 0),
-            "text": table[text].where(~hidden, "–").map(lambda t: shortened(t, letters)),
-            "ink": [
-                QUIET[dark] if h else colours.ink(s) for h, s in zip(hidden, shares, strict=True)
+            "value": values + (1 if quantity.log else 0),
+            "text": [
+                "–" if h else shortened(t, letters)
+                for h, t in zip(hidden, table[text], strict=True)
             ],
+            "ink": [QUIET[dark] if h else ink for h, ink in zip(hidden, inks, strict=True)],
             "hidden": hidden,
-            "marked": False if marked is None else marked,
-            "beyond": False if limit is None else table[quantity.column] > limit,
+            "marked": nowhere if marked is None else marked.reindex(table.index),
+            "beyond": nowhere if limit is None else values > limit,
         }
         # Titles may hold any text, and a field's name may not hold a dot or a bracket.
-        | {f"tip{i}": lines for i, lines in enumerate(tooltips.values())}
+        | {f"tip{i}": lines.reindex(table.index) for i, lines in enumerate(tooltips.values())}
     )
     scale = alt.Scale(
         domain=domain_of_three(low, high, quantity.log),
@@ -152,7 +157,7 @@ def token_table(
         ]
     chart = layered(
         *layers,
-        data=frame,
+        data=cells,
         width=alt.Step(width),
         height=alt.Step(height),
         resolve=OWN_COLOURS,
@@ -189,10 +194,10 @@ def ruler_places(n_tokens: int, seen: int) -> list[float]:
 
 def layer_rulers(table: pd.DataFrame, places: list[float], dark: bool) -> alt.Chart:
     """The layers' numbers, inside a table that scrolls."""
-    layers = sorted(table["layer"].unique())
-    rows = [{"layer": int(layer), "position": place} for place in places for layer in layers]
+    layers = np.unique(table["layer"]).tolist()
+    numbers = {"layer": layers * len(places), "position": np.repeat(places, len(layers))}
     return (
-        alt.Chart(pd.DataFrame(rows))
+        alt.Chart(pa.table(numbers))
         .mark_text(fontSize=FONT_SIZE, color=INK[dark])
         .encode(
             x=alt.X("position:O"), y=alt.Y("layer:O", sort="descending"), text=alt.Text("layer:O")
@@ -209,20 +214,20 @@ def domain_of_three(low: float, high: float, log: bool) -> list[float]:
     return [low, (low + high) / 2, high]
 
 
-def share(value: float, low: float, high: float, log: bool) -> float:
-    """Where a value lies between the ends of its scale, from 0 to 1."""
-    if pd.isna(value):
-        return 0.0
+def share(values: np.ndarray | float, low: float, high: float, log: bool) -> np.ndarray | float:
+    """Where values lie between the ends of their scale, from 0 to 1; 0 for a value that is NaN."""
     if log:
-        value, low, high = math.log(value + 1), math.log(low + 1), math.log(high + 1)
-    return (value - low) / (high - low) if high > low else 0.0
+        values, low, high = np.log(np.add(values, 1)), math.log(low + 1), math.log(high + 1)
+    if not high > low:
+        return np.zeros_like(values)
+    return np.nan_to_num((values - low) / (high - low))
 
 
 def token_axis(
     table: pd.DataFrame, letters: int, names: dict[str, str] | None, dark: bool
 ) -> alt.Axis:
     """Prompt tokens as labels; the position stays the key, so that repeated tokens keep apart."""
-    tokens = table.drop_duplicates("position").sort_values("position")["token"]
+    tokens = along(table, "position", "token")
     shown = [shortened(names[t] if names else visible(t), letters) for t in tokens]
     labels = json.dumps(shown)
     last = len(tokens) - 1

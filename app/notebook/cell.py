@@ -45,7 +45,7 @@ class Cell:
     ) -> None:
         """A picture, by default below what the cell shows already; `name` tells several apart."""
         if self.edits:
-            chart = chart.properties(title=edits_title(self.edits))
+            chart.title = edits_title(self.edits)  # .properties would copy it with its data
         self.drawn[name] = (chart, fit)
         where = where or self.picture
         if chart.usermeta == OPENS_AT_END:

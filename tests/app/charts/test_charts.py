@@ -10,7 +10,6 @@ from pathlib import Path
 
 import altair as alt
 import pandas as pd
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +17,6 @@ from hypothesis import strategies as st
 from app.charts.curves import rank_by_layer, token_rank_by_layer, well_apart
 from app.charts.palette import ACCENT, INK, LINES, PAPER, QUIET, RAMPS, Ramp, luminance, ramp, rgb
 from app.charts.rank_length import rank_by_length
-from app.charts.spec import specification
 from app.charts.token_table import CHARACTER_WIDTH, Quantity, domain_of_three, share, token_table
 
 VOCABULARY = 4096
@@ -794,16 +792,3 @@ def test_lines_are_told_apart_at_a_glance(dark, eye):
         for one, other in combinations(colours, 2)
     }
     assert {pair: round(d, 3) for pair, d in distances.items() if d < APART} == {}
-
-
-def test_on_its_way_to_the_page_a_chart_is_what_altair_writes():
-    """The specification but for the data, which is Arrow of the same table."""
-    chart = table_chart(lens())
-    checked, sent = chart.to_dict(), specification(chart)
-    assert sent["layer"] == checked["layer"]
-    assert {k for k in sent if k != "$schema"} == {k for k in checked if k != "$schema"}
-    (name,) = sent["datasets"]
-    assert sent["data"] == {"name": name}
-    rows = pa.ipc.open_stream(sent["datasets"][name]).read_all().to_pylist()
-    assert rows == checked["datasets"][checked["data"]["name"]]
-    assert specification(table_chart(lens()))["datasets"].keys() == {name}

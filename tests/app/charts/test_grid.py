@@ -663,8 +663,8 @@ def test_shares_are_parts_of_all_prompts_with_their_error(n_layers):
     assert encoding["x"]["field"] == "relative_layer"
     assert encoding["x"]["scale"]["domain"] == [0, 1]
     assert [row["rank_is_full"] for row in rows] == [i / n_layers for i in range(n_layers)]
-    for row in rows:
-        error = row["rank_is_full_error"] or 0
+    errors = studies(n_layers=n_layers)["rank_is_full_error"].fillna(0)
+    for row, error in zip(rows, errors, strict=True):
         assert row["low"] == pytest.approx(max(0, row["rank_is_full"] - error))
         assert row["high"] == pytest.approx(min(1, row["rank_is_full"] + error))
     spread, _ = marks(chart, "rule")[0]

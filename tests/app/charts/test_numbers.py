@@ -34,7 +34,7 @@ def spans(size):
 
 
 def bars(size):
-    table = overlap().assign(coefficient=lambda t: t["cosine"] * size)
+    table = overlap(neurons=1).assign(coefficient=lambda t: t["cosine"] * size)
     return coefficient_chart(table, "δ", dark=False)
 
 
