@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 
 # The characters that would be invisible in a token, and what is shown instead.
 VISIBLE = {" ": "·", "\n": "↵", "\t": "⇥", "\r": "↵", "\u00a0": "⍽", "\u200b": "∅"}
+# Marks that turn the direction of all that follows, our own words too; and what is no text:
+# control characters and halves of characters.
+TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
+NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+# What Streamlit replaces once the Markdown is read, where no backslash counts: :shortcodes:, its
+# icons and logo, addresses, and arrows and the like. A mark without width in their middle does.
+REPLACED = re.compile(
+    r":(?=[\w+-]+:|//)|(?i:www)(?=\.)|@(?=[\w-]+\.)|(?<!\S)[<>~-](?=-?[->=](?!\S))"
+)
+JOINER = "\u2060"
+INDENT = re.compile(r"(?<![^\r\n])[ \t]+")  # of a line: four spaces would make it a block of code
 
 
 def visible(token: str) -> str:
     """A token with its spaces and line breaks to be seen."""
     if token.isprintable():  # as nearly all are: of what is not to be seen, they hold spaces
         return token.replace(" ", VISIBLE[" "]) or "∅"
-    return "".join(map(visible_character, token)) or "∅"
+    return "".join(VISIBLE.get(c, c) for c in shown_characters(token)) or "∅"
 
 
-def visible_character(character: str) -> str:
-    if character in VISIBLE:
-        return VISIBLE[character]
-    return "\ufffd" if unicodedata.category(character) == "Cc" else character
+def shown_characters(text: str) -> str:
+    """The text with a sign for each character that would not be shown, or would turn others."""
+    return TURNING.sub("⇄", NO_TEXT.sub("\ufffd", text))
 
 
 def shortened(text: str, length: int) -> str:
@@ -31,7 +40,7 @@ def shortened(text: str, length: int) -> str:
 
 def code_span(text: str) -> str:
     """Any text as Markdown inline code: shown letter by letter, never interpreted."""
-    text = visible(text)
+    text = visible(text).replace(":material/", f":{JOINER}material/")  # Streamlit's own icons
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     padding = " " if text.startswith("`") or text.endswith("`") else ""
     return f"{fence}{padding}{text}{padding}{fence}"
@@ -39,7 +48,10 @@ def code_span(text: str) -> str:
 
 def plain(message: str) -> str:
     """A message that may quote a user's text, as Markdown that shows it as it is."""
-    return PUNCTUATION.sub(r"\\\1", message)
+    kept = shown_characters(message)
+    kept = INDENT.sub(lambda spaces: "\u00a0" * len(spaces[0].expandtabs(4)), kept)
+    kept = REPLACED.sub(lambda found: found[0] + JOINER, kept)
+    return PUNCTUATION.sub(r"\\\1", kept)
 
 
 def place(rank: int, vocabulary: int) -> str:
