@@ -1,26 +1,31 @@
 """CounterFact records from a file: facts to rewrite, each with a prompt, a subject and two targets.
 
 Reads the original schema (Meng et al. 2022), EasyEdit's flat one and the project's own
-`data/mini_counterfact.json`, as a JSON list or as JSONL, one record at a time.
+`data/mini_counterfact.json`, as a JSON list or as JSONL. A file may come from anyone: Python's own
+JSON reads it, which refuses depth and endless numbers with an error, where faster readers crash.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-import ijson
-
 from core.errors import PromptError
 from core.gradients.segments import find_subject
 
 MINI_COUNTERFACT = Path(__file__).resolve().parents[2] / "data" / "mini_counterfact.json"
 LONGEST_TEXT = 2000  # characters of a prompt, subject or target
+MOST_SKIPPED = 10_000  # records that cannot be used; a file with more is something else
+MARK = b"\xef\xbb\xbf"  # that some programs put before UTF-8
+DECODER = json.JSONDecoder()
+SPACE = re.compile(r"[ \t\r\n]*")
+BROKEN = "the JSON is broken here; what follows was not read"
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,8 @@ def load_counterfact(source: str | Path | BinaryIO, *, name: str | None = None) 
     """Read a CounterFact file, a path or an open binary file.
 
     A bad record is skipped, and `skipped` says which and why; where a JSON list itself is broken,
-    the records before the break are kept. Raises PromptError for a file that is not there or
-    holds no record at all.
+    or MOST_SKIPPED is reached, the records before that are kept. Raises PromptError for a file that
+    is not there or holds no record at all.
     """
     good: list[Record] = []
     skipped: list[tuple[int, str]] = []
@@ -71,6 +76,9 @@ def load_counterfact(source: str | Path | BinaryIO, *, name: str | None = None) 
                 record = parse_record(item, index)
             except PromptError as error:
                 skipped.append((index, str(error)))
+                if len(skipped) == MOST_SKIPPED:
+                    skipped.append((index + 1, f"{MOST_SKIPPED:,} are bad; no more was read."))
+                    break
             else:
                 good.append(record)
                 digest.update(repr(record).encode())
@@ -119,17 +127,37 @@ def read_items(file: BinaryIO) -> Iterator[object]:
     """The items of a JSON list, or of JSONL; an item that is no JSON comes as its ValueError."""
     start = file.tell()
     head = file.read(4096)
-    while head and not head.strip(b"\xef\xbb\xbf \t\r\n"):
+    while head and not head.strip(MARK + b" \t\r\n"):
         start, head = file.tell(), file.read(4096)
-    as_list = head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
-    file.seek(start + 3 if head.startswith(b"\xef\xbb\xbf") else start)
-    if not as_list:
+    as_list = head.lstrip(MARK + b" \t\r\n").startswith(b"[")
+    file.seek(start + len(MARK) if head.startswith(MARK) else start)
+    if as_list:
+        yield from list_items(file.read())
+    else:
         yield from map(json_line, filter(bytes.strip, file))
-        return
+
+
+def list_items(data: bytes) -> Iterator[object]:
+    """The items of a JSON list; where it is broken, a ValueError comes last."""
     try:
-        yield from ijson.items(file, "item")
-    except (ijson.JSONError, UnicodeDecodeError):
-        yield ValueError("the JSON is broken here; what follows was not read")
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        text = data[: error.start].decode()
+    place = text.index("[") + 1
+    while True:
+        place = SPACE.match(text, place).end()
+        if text[place : place + 1] == "]":
+            return
+        try:
+            item, place = DECODER.raw_decode(text, place)
+        except (ValueError, RecursionError):
+            break
+        yield item
+        place = SPACE.match(text, place).end()
+        if text[place : place + 1] not in (",", "]"):
+            break
+        place += text[place] == ","
+    yield ValueError(BROKEN)
 
 
 def json_line(line: bytes) -> object:

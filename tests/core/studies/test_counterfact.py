@@ -179,6 +179,36 @@ def test_a_broken_list_keeps_what_came_before(tail):
     assert "broken here" in records.skipped[0][1]
 
 
+HOSTILE = {
+    "deep": b'{"prompt":' * 50_000,
+    "deep list": b"[" * 500_000,
+    "a number of 5,000 digits": b'{"case_id": ' + b"9" * 5_000 + b"}",
+    "a number of 300,000 digits": b"9" * 300_000,
+    "an endless text": b'"' + b"x" * 300_000,
+}
+
+
+@pytest.mark.parametrize("item", HOSTILE)
+def test_what_no_reader_could_hold_is_a_sentence_beside_the_good_records(item):
+    whole = as_list(FLAT, OTHER)
+    in_list = load(whole[: whole.rindex(b"]")] + b"," + HOSTILE[item] + b"]")
+    in_lines = load(as_lines(FLAT, OTHER) + b"\n" + HOSTILE[item])
+    for records in (in_list, in_lines):
+        assert [record.case_id for record in records] == [7, 8]
+        ((index, why),) = records.skipped
+        assert index == 2
+        assert "broken here" in why or "not JSON" in why
+
+
+@pytest.mark.parametrize("form", [as_list, as_lines])
+def test_reading_ends_where_most_of_a_file_is_no_record(form, monkeypatch):
+    monkeypatch.setattr("core.studies.counterfact.MOST_SKIPPED", 3)
+    records = load(form(FLAT, *[{}] * 5, OTHER))
+    assert [record.case_id for record in records] == [7]
+    assert [index for index, _ in records.skipped] == [1, 2, 3, 4]
+    assert records.skipped[-1][1] == "3 are bad; no more was read."
+
+
 @pytest.mark.parametrize("form", [as_list, as_lines])
 @pytest.mark.parametrize("front", [b"\xef\xbb\xbf", b" \n\r\n\t", b" " * 5000 + b"\n"])
 def test_a_byte_order_mark_and_blank_lines_in_front(form, front):
