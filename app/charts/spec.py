@@ -40,7 +40,7 @@ class Writer:
 
     def __init__(self) -> None:
         self.datasets: dict[str, bytes] = {}
-        self.done: dict[int, object] = {}  # by the id of a part, which the chart keeps alive
+        self.done: dict[int, tuple[object, object]] = {}  # a part's id: the part, how it is written
 
     def written(self, part: object) -> object:
         """A part of a chart in lists, dicts, texts and numbers."""
@@ -53,8 +53,8 @@ class Writer:
         if isinstance(part, np.number):
             return float(part)
         if id(part) not in self.done:
-            self.done[id(part)] = self.written_once(part)
-        return self.done[id(part)]
+            self.done[id(part)] = part, self.written_once(part)
+        return self.done[id(part)][1]
 
     def written_once(self, part: object) -> object:
         if isinstance(part, pd.DataFrame | pa.Table):

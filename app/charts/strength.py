@@ -18,7 +18,7 @@ SHAPES = ("circle", "square", "diamond")
 WIDE = 8  # from this ratio of largest to smallest on, perplexities get a log scale
 
 
-def rate_by_layer(table: pd.DataFrame, *, dark: bool) -> alt.Chart:
+def rate_by_layer(table: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
     """The smallest rate that works, on a log scale, a line a method.
 
     table: as core.edit_strength makes it. Lines are broken where no rate works, and where none is
@@ -31,7 +31,8 @@ def rate_by_layer(table: pd.DataFrame, *, dark: bool) -> alt.Chart:
         scale=alt.Scale(type="log"),
         axis=alt.Axis(labelExpr=NUMBER_LABEL, values=log_ticks(shown.dropna())),
     )
-    return finished(lines(table, shown, y, dark).properties(height=300), dark)
+    chart = layered(lines(table, y, dark), data=written(table, shown), height=300)
+    return finished(chart, dark)
 
 
 def perplexity_by_layer(table: pd.DataFrame, before: str, *, dark: bool) -> alt.LayerChart:
@@ -57,7 +58,8 @@ def perplexity_by_layer(table: pd.DataFrame, before: str, *, dark: bool) -> alt.
         .mark_rule(strokeWidth=1.5, color=INK[dark])
         .encode(y=y, strokeDash=named)
     )
-    return finished(layered(rule, lines(table, shown, y, dark), height=300), dark)
+    curves = lines(table, y, dark).properties(data=written(table, shown))
+    return finished(layered(rule, curves, height=300), dark)
 
 
 def log_ticks(values: pd.Series) -> list[float]:
@@ -68,26 +70,30 @@ def log_ticks(values: pd.Series) -> list[float]:
     return [tick for tick in ticks if tick <= float(f"1e{high}")]
 
 
-def lines(table: pd.DataFrame, shown: pd.Series, y: alt.Y, dark: bool) -> alt.Chart:
-    """What is shown as a line with dots a method, told apart by colour and shape."""
-    names = [RATE_TITLES[method] for method in table["method"].unique()]
-    colours = [ACCENT[dark], *LINES[dark]][: len(names)]
-    legend = alt.Legend(orient="top", labelLimit=300, symbolSize=90)
-    chosen = {"title": "Method", "sort": names, "legend": legend}
-    written = partial(number, digits=4)
-    data = pa.table(
+def written(table: pd.DataFrame, shown: pd.Series) -> pa.Table:
+    """What is drawn, a row a method and layer, with the numbers as people write them."""
+    text = partial(number, digits=4)
+    return pa.table(
         {
             "Method": [RATE_TITLES[method] for method in table["method"]],
             "layer": table["layer"],
             "shown": shown,
             "rate": table["rate"],
-            "rate_text": list(map(written, table["rate"])),
-            "perplexity_text": list(map(written, table["perplexity"])),
-            "ratio_text": list(map(written, table["perplexity"] / table["base_perplexity"])),
+            "rate_text": list(map(text, table["rate"])),
+            "perplexity_text": list(map(text, table["perplexity"])),
+            "ratio_text": list(map(text, table["perplexity"] / table["base_perplexity"])),
         }
     )
+
+
+def lines(table: pd.DataFrame, y: alt.Y, dark: bool) -> alt.Chart:
+    """A line with dots for each of the table's methods, told apart by colour and shape."""
+    names = [RATE_TITLES[method] for method in table["method"].unique()]
+    colours = [ACCENT[dark], *LINES[dark]][: len(names)]
+    legend = alt.Legend(orient="top", labelLimit=300, symbolSize=90)
+    chosen = {"title": "Method", "sort": names, "legend": legend}
     return (
-        alt.Chart(data)
+        alt.Chart()
         .mark_line(point={"size": 60, "filled": True})
         .encode(
             x=alt.X("layer:O", title="Layer", axis=alt.Axis(labelAngle=0, labelOverlap="parity")),

@@ -1,8 +1,11 @@
 """What all charts share: text that stands out from the page, layers, labels under their marks.
 
-Two ways of Altair's cost much, and are left out in all charts: alt.layer, which copies each layer
+Two of Altair's ways cost much, and no chart goes them: alt.layer, which copies each layer
 (here: `layered`), and a channel that is not one of its objects. It reads y2=alt.Y2("high:Q") and
 y=alt.YValue(4) as they are; for y2="high:Q" or y=alt.value(4) it goes through all of its classes.
+
+What is drawn is an Arrow table of the columns that the marks need, pa.table({...}): made and sent
+in a fraction of a DataFrame's time. Numbers that may be missing are a Series there, not a list.
 """
 
 from __future__ import annotations
