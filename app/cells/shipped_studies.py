@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from weakref import WeakKeyDictionary
 
 import pandas as pd
 import streamlit as st
@@ -63,13 +64,19 @@ def shipped_code(study: core.Study, table: str) -> str:
     )
 
 
+_verdicts: WeakKeyDictionary[core.Study, dict[str, pd.DataFrame]] = WeakKeyDictionary()
+
+
 def claims_of(study: core.Study, answered: str) -> pd.DataFrame:
-    """A study's verdicts; a shipped one's with what was measured apart from it."""
-    table = core.claims(study, answered=answered)
-    if not is_shipped(study):
-        return table
-    own = measured_claims(measures().get(study.header.model, {}))
-    return pd.concat([table, own], ignore_index=True)
+    """A study's verdicts, judged once; a shipped one's with what was measured apart from it."""
+    known = _verdicts.setdefault(study, {})
+    if answered not in known:
+        table = core.claims(study, answered=answered)
+        if is_shipped(study):
+            own = measured_claims(measures().get(study.header.model, {}))
+            table = pd.concat([table, own], ignore_index=True)
+        known[answered] = table
+    return known[answered]
 
 
 def claims_cell(number: int, main: core.Study, answered: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +74,7 @@ class Sums:
         return sums
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Study:
     """The result of core.study; its tables are tidy, with `answered` in all, correctly, wrongly.
 
@@ -85,6 +85,7 @@ class Study:
     header: Header
     sums: Sums
     exception_rows: tuple[tuple, ...]
+    made: dict[tuple[str, ...], pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def norms(self) -> pd.DataFrame:
@@ -128,7 +129,15 @@ class Study:
         return tuple(range(self.header.n_layers))
 
     def table(self, axes: dict[str, tuple], quantities: tuple[str, ...]) -> pd.DataFrame:
-        """The tallies of some quantities with the same axes, for all prompts and by group."""
+        """The tallies of some quantities with the same axes, for all prompts and by group.
+
+        Made once; who asks gets a copy of his own, which takes no memory until it is changed.
+        """
+        if quantities not in self.made:
+            self.made[quantities] = self.new_table(axes, quantities)
+        return self.made[quantities].copy(deep=False)
+
+    def new_table(self, axes: dict[str, tuple], quantities: tuple[str, ...]) -> pd.DataFrame:
         index = pd.MultiIndex.from_product([(ALL, *GROUPS), *axes.values()])
         result = index.to_frame(index=False, name=["answered", *axes])
         for i, name in enumerate(quantities):
