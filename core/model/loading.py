@@ -6,7 +6,6 @@ import json
 import logging
 from pathlib import Path
 
-import psutil
 import torch
 from transformers import (
     AutoConfig,
@@ -28,6 +27,7 @@ from core.model.catalog import (
 from core.model.gguf import GgufFile, read_source, unpacked_folder
 from core.model.gguf import read_network as read_gguf_network
 from core.model.language_model import LanguageModel
+from core.model.memory import available_memory
 from core.model.precision import WIDTHS, Choice, choose
 from core.model.weights import check_complete, read_compact, sizes_of
 
@@ -188,7 +188,7 @@ def free_memory(place: str) -> int:
         return torch.cuda.mem_get_info(torch.device(place))[0]
     if place == "auto":
         return sum(torch.cuda.mem_get_info(i)[0] for i in range(torch.cuda.device_count()))
-    return psutil.virtual_memory().available
+    return available_memory()
 
 
 def check_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> None:
