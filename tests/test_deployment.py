@@ -176,9 +176,11 @@ def answering(status: int) -> Iterator[tuple[str, list[str]]]:
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield str(server.server_port), asked
-        server.shutdown()
-        thread.join()
+        try:
+            yield str(server.server_port), asked
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def check_health(port: str) -> int:
