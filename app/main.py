@@ -5,11 +5,19 @@ from __future__ import annotations
 import streamlit as st
 
 import core
-from app.shell.navigation import PAGES
+from app.shell.menu import closed_page, is_open, menu
+from app.shell.navigation import WORKSHOP_PAGE
 from app.shell.sidebar import sidebar
+from app.shell.state import PROMPT, SUBJECT, TARGET
 from app.words import plain
-from app.work.door import admitted
-from app.work.sessions import attend
+from app.work.sessions import AT_ONCE, attend, session_jobs, this_person
+from app.work.turnstile import admitted
+from app.workshop import limits
+from app.workshop.door import door
+from app.workshop.gate import come_in, keep_code
+from app.workshop.notice import notices
+from app.workshop.room import be_here
+from core.model.locks import person
 
 # A picture wider than the page scrolls inside its cell. It opens at its left end, where its rows
 # are named; a token table whose layers stand at the right opens there. The menu is kept low, so
@@ -39,20 +47,28 @@ STYLE = """<style>
 
 
 def main() -> None:
-    attend()
+    person.set(this_person())
     with admitted():
         draw()
 
 
 def draw() -> None:
     st.set_page_config(page_title="Backward Lens", page_icon="🔎", layout="wide")
-    pages = [
-        st.Page(f"../pages/{file}", title=title, url_path=path, default=not path)
-        for file, title, path in PAGES
-    ]
-    page = st.navigation(pages, expanded=True)
+    let_in = come_in()
+    page = menu(let_in)
     st.html(STYLE)
+    if not let_in:
+        door({PROMPT: "Prompt", SUBJECT: "Subject", TARGET: "Target"})
+        return
+    keep_code(page.url_path == WORKSHOP_PAGE[2])
+    attend()
+    st.session_state[AT_ONCE] = limits.jobs_at_once()
+    be_here(session_jobs())
+    if not is_open(page.url_path):
+        closed_page(page.url_path)
+        return
     sidebar(page.url_path)
+    notices()
     try:
         page.run()
     except core.BackwardLensError as error:  # a model that fails while it runs

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -109,6 +110,11 @@ def are_there(paths: tuple[Path, ...] | None) -> str:
     return next(filter(None, map(is_there, paths or ())), "")
 
 
+def login_is_possible(on: bool) -> str:
+    missing = on and find_spec("authlib") is None
+    return "signing in needs the package Authlib; pip install Authlib." if missing else ""
+
+
 DOWNLOADS = Setting(
     PREFIX + "DOWNLOADS", on_or_off, True, "on", "`off` keeps visitors from fetching models."
 )
@@ -192,6 +198,14 @@ CODES = Setting(
     "off",
     "`on` lets in only those who come by a workshop's link.",
 )
+LOGIN = Setting(
+    PREFIX + "LOGIN",
+    on_or_off,
+    False,
+    "off",
+    "`on` lets in those who sign in (OpenID Connect), and those with a workshop's link.",
+    login_is_possible,
+)
 WORKSHOPS = Setting(
     PREFIX + "WORKSHOPS",
     folder,
@@ -213,6 +227,7 @@ ALL: tuple[Setting, ...] = (
     PROMPT_TOKENS,
     STUDY_RECORDS,
     CODES,
+    LOGIN,
     WORKSHOPS,
 )
 

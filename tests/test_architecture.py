@@ -1,8 +1,8 @@
 """The arrows between the rooms: who may import whom, read from the imports themselves.
 
 core: errors <- model <- gradients <- editing and studies, which do not know each other.
-app: words, titles, outliers and settings <- charts <- findings <- work <- shell <- notebook <-
-cells; pages <- main.
+app: words, titles, outliers and settings <- charts <- findings <- workshop <- work <- shell <-
+notebook <- cells; pages <- main.
 """
 
 import ast
@@ -23,6 +23,7 @@ BELOW_THE_SHELL = (
     "app.settings",
     "app.charts",
     "app.findings",
+    "app.workshop",
     "app.work",
 )
 APP = (*BELOW_THE_SHELL, "app.shell", "app.notebook", "app.cells")
@@ -36,6 +37,7 @@ ROOMS = {
     "core": CORE,
 } | {room: (*CORE, *APP[:place]) for place, room in enumerate(APP)}
 ROOMS |= {"app.main": (*CORE, *APP), "app": (), "pages": (*CORE, *APP)}
+ROOMS |= {"app.workshop.__main__": (*CORE, *APP)}  # a command of its own, like app.main
 
 
 def modules() -> dict[str, Path]:

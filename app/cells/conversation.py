@@ -31,12 +31,12 @@ from app.shell import ledger
 from app.shell.examples import EXAMPLES
 from app.shell.ledger import Entry
 from app.shell.models import short_name
-from app.shell.navigation import PAGES
 from app.shell.state import PROMPT, chosen_key
 from app.shell.subjects import known_records
 from app.words import plain, shortened
 from app.work.job import before
 from app.work.panel import follow
+from app.workshop.visit import page_is_open
 
 SUGGESTIONS = 4
 HEIGHT = 390  # pixels of a longer conversation, so that it and the field fit on a laptop
@@ -93,7 +93,7 @@ def edit_hint(place: DeltaGenerator) -> None:
     if ledger.entries():
         words += " Switch one on at the left, or:"
     row.markdown(words, width="content")
-    if any(file == "edit.py" for file, _, _ in PAGES):
+    if page_is_open("edit"):
         row.page_link("../pages/edit.py", label="Make an edit", icon="✏️", width="content")
 
 

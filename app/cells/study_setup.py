@@ -9,18 +9,19 @@ import streamlit as st
 
 import core
 from app.cells.controls import choice
-from app.settings import STUDY_RECORDS, record_files
+from app.settings import record_files
 from app.shell.models import short_name
 from app.shell.navigation import STUDY
 from app.shell.state import chosen_key, chosen_model
 from app.shell.study_jobs import Order, study_job
 from app.words import plain
-from app.work.door import leave
 from app.work.job import Job
 from app.work.memory import keep
 from app.work.panel import show
 from app.work.results import shared
 from app.work.sessions import begin, current, running
+from app.work.turnstile import leave
+from app.workshop import limits
 from core.studies.counterfact import MINI_COUNTERFACT
 
 SOURCES = {"builtin": "Built-in facts", "upload": "Your file", "server": "A file on this server"}
@@ -121,7 +122,7 @@ def describe(records: core.Records) -> None:
 
 
 def start_form(records: core.Records) -> None:
-    most = min(len(records), STUDY_RECORDS.value)
+    most = min(len(records), limits.study_records())
     row = st.columns([2, 2, 4], vertical_alignment="bottom", gap="medium")
     limit = row[0].number_input(
         f"How many (1 to {most:,})", 1, most, min(100, most), key=f"study_limit_{most}"

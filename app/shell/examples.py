@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.workshop.visit import starter
+
 
 @dataclass(frozen=True)
 class Example:
     prompt: str
     target: str
-    answer: str  # what a model that knows the fact says
+    answer: str  # what a model that knows the fact says; empty where that is not known
     source: str
 
     @property
     def label(self) -> str:
-        return f"{self.prompt} … {self.answer} → {self.target}"
+        answer = f"{self.answer} → " if self.answer else ""
+        return f"{self.prompt} … {answer}{self.target}"
 
 
 EXAMPLES = (
@@ -46,5 +49,10 @@ REAL_EXAMPLES = (
 
 
 def examples_for(model: str) -> tuple[Example, ...]:
-    """The examples that suit a model, by its name."""
-    return REAL_EXAMPLES if model == REAL else EXAMPLES
+    """The examples that suit a model, by its name; first of all the workshop's own."""
+    examples = REAL_EXAMPLES if model == REAL else EXAMPLES
+    first = starter()
+    if first is None:
+        return examples
+    others = (e for e in examples if (e.prompt, e.target) != first)
+    return Example(*first, "", "the workshop's"), *others

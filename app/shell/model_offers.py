@@ -15,6 +15,7 @@ from app.shell.state import MODEL, OTHER_MODEL, PROMPT, TARGET, chosen_model, us
 from app.words import code_span, megabytes, plain
 from app.work.job import BYTES, Job
 from app.work.panel import draw_bar, follow
+from app.workshop.visit import pinned_model
 from core.model.gguf import unpacked_kind
 
 SEARCH_AGAIN = 300  # seconds; reading the headers of many files takes a moment
@@ -29,7 +30,7 @@ def see_real_model() -> None:
 
 def real_model_button() -> None:
     """See it on a real model: one click where it is here, one click to fetch it where it is not."""
-    if chosen_model() == REAL or refusal(REAL):
+    if pinned_model() or chosen_model() == REAL or refusal(REAL):
         return
     card, job = CARDS[REAL], downloads().get(REAL)
     title = short_name(REAL)
@@ -57,7 +58,7 @@ def real_model_button() -> None:
 def real_model_progress() -> None:
     """How far the real model's download is, if somebody fetches it; why it failed, if it did."""
     job = downloads().get(REAL)
-    if chosen_model() == REAL or job is None or core.is_on_this_machine(REAL):
+    if pinned_model() or chosen_model() == REAL or job is None or core.is_on_this_machine(REAL):
         return
     if job.running:
         follow([job], partial(draw_fetch, job), pause=0.5)

@@ -10,10 +10,10 @@ import streamlit as st
 import core
 from app import settings
 from app.words import megabytes
-from app.work.door import leave
 from app.work.job import BYTES, Job
 from app.work.process import freeze
 from app.work.results import Store, results, traces
+from app.work.turnstile import leave
 from core.model.catalog import BUILTIN, looks_like_folder
 from core.model.precision import PRECISIONS
 

@@ -25,3 +25,4 @@ JOB_PAGES = {
     STRENGTH: "edit_strength",
     ASK_ALL: "ask",
 }
+WORKSHOP_PAGE = ("workshop.py", "Workshop", "workshop")  # in the menu of a workshop's facilitator

@@ -6,6 +6,7 @@ import streamlit as st
 
 import core
 from app.words import plain
+from app.workshop.visit import pinned_model
 from core.model.precision import PRECISIONS
 
 PRECISION = "precision_choice"  # "" lets the memory decide
@@ -17,7 +18,10 @@ TITLES = {
 
 
 def chosen_precision() -> str:
-    """The precision chosen by hand, also by a link; empty where the memory decides."""
+    """The precision chosen by hand, also by a link; empty where the memory decides, as it does in
+    a workshop with a model of its own: all share it."""
+    if pinned_model():
+        return ""
     if PRECISION not in st.session_state:
         linked = st.query_params.get("precision", "")
         st.session_state[PRECISION] = linked if linked in PRECISIONS else ""
@@ -26,6 +30,8 @@ def chosen_precision() -> str:
 
 def precision_field(model: core.LanguageModel | None) -> None:
     """Which precision is in use and why, small, with a choice behind a click."""
+    if pinned_model():
+        return
     chosen = chosen_precision()
     if chosen:
         st.query_params["precision"] = chosen

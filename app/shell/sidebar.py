@@ -25,6 +25,7 @@ from app.shell.models import (
     start_download,
 )
 from app.shell.navigation import JOB_PAGES, PAGES
+from app.shell.pinned_field import pinned_field
 from app.shell.precision_field import precision_field
 from app.shell.state import (
     MODEL,
@@ -50,6 +51,10 @@ from app.words import code_span, plain, visible
 from app.work.job import Job
 from app.work.panel import draw_bar, follow
 from app.work.sessions import collect, session_jobs
+from app.workshop.login import sign_out_button
+from app.workshop.notice import name_field
+from app.workshop.room import look_at
+from app.workshop.visit import pinned_model
 from core.model.catalog import BUILTIN, looks_like_folder
 
 
@@ -82,11 +87,14 @@ def sidebar(page: str) -> None:
         below_target = st.container()
         collect()
         st.session_state["ledger_model"] = model
+        look_at(short_name(chosen_model()), model and model.lock)
         if model is not None:
             ledger_field(model)
         with top:  # above the fold of a laptop
             jobs_field(page)
         example_field()
+        name_field()
+        sign_out_button()
     st.session_state["model_is_loaded"] = model is not None
     if model is None:
         return
@@ -132,26 +140,15 @@ def subject_field(prompt: str) -> str | None:
 
 def model_field() -> core.LanguageModel | None:
     """The model's picker; the loaded model, or None with the reason on the screen."""
-    st.selectbox("Model", [*CARDS, OTHER], key=MODEL, format_func=label)
-    if st.session_state[MODEL] == OTHER:
-        st.text_input(
-            "Folder, GGUF file, or name on the Hugging Face hub",
-            key=OTHER_MODEL,
-            persist_state="session",
-            placeholder="/home/me/my-gpt2 or EleutherAI/…",
-            help="A GPT-2- or Llama-architecture model: safetensors weights, or a .gguf file.",
-        )
-    found_field()
-    name = chosen_model()
-    st.query_params["model"] = name
+    name = pinned_field() if pinned_model() else picker()
     if not name:
         st.session_state["problem"] = "Type a model's folder or name on the left."
         return None
-    problem = refusal(name)
+    problem = "" if pinned_model() and looks_like_folder(name) else refusal(name)
     if not problem and not core.is_on_this_machine(name) and not looks_like_folder(name):
+        or_else = "" if pinned_model() else ", or use the built-in model"
         st.session_state["problem"] = (
-            f"{short_name(name)} is not on this machine: download it on the left, or use the "
-            "built-in model."
+            f"{short_name(name)} is not on this machine: download it on the left{or_else}."
         )
         offer_download(name)
         return None
@@ -168,6 +165,22 @@ def model_field() -> core.LanguageModel | None:
     st.error(plain(problem))
     st.session_state["problem"] = "The chosen model cannot be used; the reason is on the left."
     return None
+
+
+def picker() -> str:
+    """Any model; its name, which stands in the URL as well."""
+    st.selectbox("Model", [*CARDS, OTHER], key=MODEL, format_func=label)
+    if st.session_state[MODEL] == OTHER:
+        st.text_input(
+            "Folder, GGUF file, or name on the Hugging Face hub",
+            key=OTHER_MODEL,
+            persist_state="session",
+            placeholder="/home/me/my-gpt2 or EleutherAI/…",
+            help="A GPT-2- or Llama-architecture model: safetensors weights, or a .gguf file.",
+        )
+    found_field()
+    st.query_params["model"] = chosen_model()
+    return chosen_model()
 
 
 def offer_download(name: str) -> None:
@@ -191,7 +204,10 @@ def offer_download(name: str) -> None:
         type="primary",
         key="download",
     )
-    st.button("Use the built-in model", on_click=use_model, args=(BUILTIN[0],), key="use_builtin")
+    if not pinned_model():
+        st.button(
+            "Use the built-in model", on_click=use_model, args=(BUILTIN[0],), key="use_builtin"
+        )
 
 
 def draw_download(job: Job) -> None:

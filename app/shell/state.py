@@ -8,7 +8,7 @@ from typing import NoReturn
 import streamlit as st
 
 import core
-from app.settings import PROMPT_CHARACTERS, PROMPT_TOKENS, TARGET_CHARACTERS
+from app.settings import PROMPT_CHARACTERS, TARGET_CHARACTERS
 from app.shell.examples import EXAMPLES, examples_for
 from app.shell.ledger import Entry
 from app.shell.models import CARDS, OTHER, default_model, load, model_key
@@ -18,6 +18,8 @@ from app.shell.subjects import subject_of
 from app.words import plain
 from app.work.panel import show
 from app.work.sessions import running
+from app.workshop import limits
+from app.workshop.visit import pinned_model, starter
 from core.gradients.segments import find_subject
 
 # Widget keys. Prompt and target are bound to the URL by their key; a picker would write its label
@@ -52,12 +54,14 @@ class Request:
 
 
 def set_defaults() -> None:
-    """On a first visit without a link: the default model and the paper's first example.
+    """On a first visit without a link: the default model and the paper's first example, or those
+    of the session's workshop.
 
     They stand in the URL as well, so that a copied link names everything and opens the same view
     on a machine with another default.
     """
-    defaults = {PROMPT: EXAMPLES[0].prompt, TARGET: EXAMPLES[0].target}
+    first = starter() or (EXAMPLES[0].prompt, EXAMPLES[0].target)
+    defaults = dict(zip((PROMPT, TARGET), first, strict=True))
     for key, default in defaults.items():
         if key not in st.session_state and key not in st.query_params:
             st.session_state[key] = st.query_params[key] = default
@@ -80,7 +84,12 @@ def use_model(name: str) -> None:
 
 
 def chosen_model() -> str:
-    """The name or path of the chosen model; empty while the text field for others is."""
+    """The name or path of the chosen model; empty while the text field for others is.
+
+    In a workshop with a model of its own it is that one, whatever a link or a field says.
+    """
+    if pinned_model():
+        return pinned_model()
     choice = st.session_state.get(MODEL)
     if choice == OTHER:
         return (st.session_state.get(OTHER_MODEL) or "").strip()
@@ -116,8 +125,11 @@ def subject_problem(prompt: str, subject: str) -> str:
     return ""
 
 
-def prompt_problem(model: core.LanguageModel, prompt: str) -> str:
-    """What is wrong with a prompt, as a sentence; empty if nothing is."""
+def prompt_problem(model: core.LanguageModel, prompt: str, most: int | None = None) -> str:
+    """What is wrong with a prompt, as a sentence; empty if nothing is.
+
+    `most` tokens are allowed, by default what this session may have.
+    """
     if len(prompt) > PROMPT_CHARACTERS:
         return (
             f"The prompt has {len(prompt):,} characters; the limit is {PROMPT_CHARACTERS:,}. "
@@ -127,7 +139,7 @@ def prompt_problem(model: core.LanguageModel, prompt: str) -> str:
         length = len(model.encode(prompt))
     except core.PromptError as error:
         return str(error)
-    most = PROMPT_TOKENS.value
+    most = limits.prompt_tokens() if most is None else most
     if length > most:
         return (
             f"The prompt is {length} tokens long; the pages show at most {most}. "

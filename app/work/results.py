@@ -17,7 +17,7 @@ import streamlit as st
 
 from app.settings import MEMORY
 from app.work import memory
-from app.work.door import leave, still_here
+from app.work.turnstile import leave, still_here
 from app.work.weight import weight
 
 P, T = ParamSpec("P"), TypeVar("T")

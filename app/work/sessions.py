@@ -10,12 +10,13 @@ import streamlit as st
 import core
 from app import settings
 from app.words import count
-from app.work.door import leave
 from app.work.job import Job
+from app.work.turnstile import leave
 from core.model.locks import person
 
 JOBS = "jobs"  # in the session: slot -> Job
 DELIVERED = "delivered_jobs"  # in the session: tokens of jobs whose result it has taken
+AT_ONCE = "jobs_at_once"  # in the session: how many jobs it may have; else the server's setting
 PERSON = "person"  # in the session: what tells it from others in a model's queue
 KEPT = 40  # jobs with a link on the server; the oldest that are over go first
 QUICK = 0.8  # seconds in which most work is done, so that no progress bar flashes up
@@ -122,7 +123,7 @@ def too_many(slot: str) -> str:
         for other, job in session_jobs().items()
         if job.running and name_of(other) != name_of(slot)
     }
-    most = settings.JOBS.value
+    most = st.session_state.get(AT_ONCE, settings.JOBS.value)
     if len(others) < most:
         return ""
     return (

@@ -1,4 +1,4 @@
-"""The door: one page at a time; who waits elsewhere lets the others in, and is told how long."""
+"""The turnstile: one page at a time; who waits elsewhere lets the others in, and is told how long."""
 
 import threading
 
@@ -6,16 +6,16 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from app.work import door
-from app.work.door import waiting_text
+from app.work import turnstile
+from app.work.turnstile import waiting_text
 from core.model.locks import FairLock
 
 WAIT = 10
 
 
 @pytest.fixture(autouse=True)
-def own_door(monkeypatch):
-    monkeypatch.setattr(door, "_turns", FairLock())
+def own_turnstile(monkeypatch):
+    monkeypatch.setattr(turnstile, "_turns", FairLock())
 
 
 class Place:
@@ -43,7 +43,7 @@ def test_one_page_at_a_time(place):
 
     def page() -> None:
         for _ in range(50):
-            with door.admitted():
+            with turnstile.admitted():
                 inside[0] += 1
                 worst[0] = max(worst[0], inside[0])
                 inside[0] -= 1
@@ -54,15 +54,15 @@ def test_one_page_at_a_time(place):
     for thread in threads:
         thread.join(WAIT)
     assert worst == [1]
-    assert door.people_waiting() == 0
+    assert turnstile.people_waiting() == 0
 
 
 def test_a_page_that_waits_for_a_model_lets_the_others_in_and_says_how_long(place, monkeypatch):
-    monkeypatch.setattr(door, "PATIENCE", 0.0)
+    monkeypatch.setattr(turnstile, "PATIENCE", 0.0)
     model, others = FairLock(), threading.Event()
 
     def waiting_page() -> None:
-        with door.admitted(), model:
+        with turnstile.admitted(), model:
             assert others.is_set(), "the other page was let in meanwhile"
 
     with model:
@@ -81,12 +81,12 @@ def test_a_page_that_waits_for_a_model_lets_the_others_in_and_says_how_long(plac
 
 
 def enter(done: threading.Event) -> None:
-    with door.admitted():
+    with turnstile.admitted():
         done.set()
 
 
-def test_the_door_is_free_after_an_error(place):
-    with pytest.raises(KeyError), door.admitted():
+def test_it_is_free_after_an_error(place):
+    with pytest.raises(KeyError), turnstile.admitted():
         raise KeyError
     done = threading.Event()
     enter(done)
@@ -94,11 +94,11 @@ def test_the_door_is_free_after_an_error(place):
 
 
 def test_leaving_twice_lets_only_one_in(place):
-    with door.admitted():
-        door.leave()
-        door.leave()
-        assert not door._turns.held
-    assert not door._turns.held
+    with turnstile.admitted():
+        turnstile.leave()
+        turnstile.leave()
+        assert not turnstile._turns.held
+    assert not turnstile._turns.held
 
 
 @pytest.mark.parametrize(
@@ -115,18 +115,18 @@ def test_words(people, seconds, text):
 
 def test_on_the_page_itself(monkeypatch):
     """Somebody else holds the model for as long as the page has to be told."""
-    monkeypatch.setattr(door, "PATIENCE", 0.0)
+    monkeypatch.setattr(turnstile, "PATIENCE", 0.0)
     from app.shell.models import load
 
     shown = []
     model = load("tiny-gpt2")
-    real = door.Visit.tell
+    real = turnstile.Visit.tell
 
     def tell(visit, people, seconds):
         real(visit, people, seconds)
         shown.append(people)
 
-    monkeypatch.setattr(door.Visit, "tell", tell)
+    monkeypatch.setattr(turnstile.Visit, "tell", tell)
     hold, held = threading.Event(), threading.Event()
 
     def holder() -> None:

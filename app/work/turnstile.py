@@ -1,4 +1,4 @@
-"""The door: one page is drawn at a time, and whoever waits sees for how long.
+"""The turnstile: one page is drawn at a time, and whoever waits sees for how long.
 
 All pages share Python's lock: twenty that are drawn at once take each as long as all together, and
 more, since they hinder one another. In turn, the first is done at once and the last is done
@@ -27,7 +27,7 @@ _turns = FairLock()
 
 @dataclass
 class Visit:
-    """One run of a page: whether it holds the door, and where it says that it waits."""
+    """One run of a page: whether it holds the turnstile, and where it says that it waits."""
 
     place: DeltaGenerator
     holds: bool = False
@@ -97,5 +97,5 @@ def still_here() -> None:
 
 
 def people_waiting() -> int:
-    """How many pages wait at the door."""
+    """How many pages wait."""
     return _turns.waiting
