@@ -24,7 +24,7 @@ from app.shell.navigation import PAGES, WORKSHOP_PAGE
 from app.shell.state import prompt_problem, target_problem
 from app.workshop import store
 from app.workshop.plan import ENDED, EXPIRED, OPEN, Workshop, plan
-from app.workshop.times import seconds_of, told
+from app.workshop.times import hours_and_minutes, seconds_of, told
 from core.model.catalog import existing_file, existing_folder, looks_like_folder
 
 PROGRAM = "python -m app.workshop"
@@ -223,7 +223,7 @@ def listed(workshops: Sequence[Workshop], now: float) -> str:
 
 def line(workshop: Workshop, now: float) -> str:
     state = {
-        OPEN: f"open for {told(workshop.expires - now)}",
+        OPEN: f"open, {hours_and_minutes(workshop.expires - now)} left",
         EXPIRED: "over",
         ENDED: "ended",
     }[workshop.state(now)]

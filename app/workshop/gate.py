@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from time import sleep
 
 import streamlit as st
 
@@ -69,7 +70,7 @@ def look_up(code: str) -> Visit | None:
     refused = st.session_state.setdefault(REFUSED, [])
     known = bare(code)
     if known not in refused:
-        time.sleep(guesses().pause)
+        sleep(guesses().pause)
         found = store.find(code)
         if found is not None:
             workshop, lead = found

@@ -49,7 +49,7 @@ def read(workshop_id: str) -> Workshop | None:
         return parsed(path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, KeyError):
         log.warning("the workshop in %s cannot be read", path)
         return None
 
