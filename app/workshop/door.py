@@ -14,6 +14,8 @@ from app.workshop.login import sign_in_buttons, signed_in
 
 SIGN_IN = "Sign in to use this server, or come by a workshop's link."
 TYPED_CODE = "typed_code"
+# Where a workshop ends while somebody works in it, an empty sidebar would stay.
+NO_SIDEBAR = "<style>[data-testid=stSidebar] { display: none; }</style>"
 
 
 def door(typed: Mapping[str, str]) -> None:
@@ -22,6 +24,7 @@ def door(typed: Mapping[str, str]) -> None:
     `typed` are the fields, by their keys, whose text is shown and kept in the URL where a workshop
     ends while somebody works in it.
     """
+    st.html(NO_SIDEBAR)
     st.header("Backward Lens", anchor=False)
     with st.container(width=640, key="door"):
         problem = gate.problem()

@@ -91,6 +91,15 @@ def test_a_wrong_value_is_a_sentence_at_start(monkeypatch, setting, text, why):
         settings.require_valid()
 
 
+def test_signing_in_needs_a_package(monkeypatch):
+    monkeypatch.setenv(settings.LOGIN.name, "on")
+    monkeypatch.setattr(settings, "find_spec", lambda name: None)
+    (problem,) = settings.problems()
+    assert problem.startswith("BACKWARD_LENS_LOGIN is “on”: signing in needs the package Authlib")
+    monkeypatch.setattr(settings, "find_spec", lambda name: name)
+    assert settings.problems() == []
+
+
 def test_a_name_with_a_slip_of_the_pen_is_a_sentence_too(monkeypatch):
     monkeypatch.setenv(PREFIX + "MEMROY", "2 GB")
     assert settings.problems() == [

@@ -159,3 +159,4 @@ def test_a_workshop_that_ends_keeps_what_was_typed(participant, closed_server, w
     expect(box(page, "Prompt")).to_have_value("Jack Dorsey founded")
     assert in_url(page)["prompt"] == "Jack Dorsey founded"
     assert in_url(page)["target"] == "IBM"
+    expect(page.get_by_test_id("stSidebar")).to_be_hidden()
