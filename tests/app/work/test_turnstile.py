@@ -1,4 +1,4 @@
-"""The turnstile: one page at a time; who waits elsewhere lets the others in, and is told how long."""
+"""The turnstile: one page at a time; who waits elsewhere lets others in, and is told how long."""
 
 import threading
 
