@@ -1,12 +1,13 @@
 # make run   opens the app on http://localhost:8501
 # make test  checks everything: ruff, pytest and the browser tests
+# make fuzz  10,000 hostile texts through all pages, 1,000 damaged files of each kind (an hour)
 # make real-model  fetches SmolLM2-135M, the pretrained network of the tests marked "real"
 # make lock  writes anew which version of every package is installed
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test real-model bench screenshot lock
+.PHONY: run test fuzz real-model bench screenshot lock
 
 run: $(VENV)/.installed
 	@echo "Backward Lens opens on http://localhost:8501 (Ctrl+C ends it)"
@@ -18,6 +19,9 @@ test: $(VENV)/.installed-dev
 	sh scripts/install_chromium.sh
 	$(BIN)/python -m scripts.real_model --optional
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+fuzz: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz
 
 real-model: $(VENV)/.installed
 	$(BIN)/python -m scripts.real_model

@@ -1,0 +1,93 @@
+"""Files of the right form that say hostile things of themselves: edits, studies, records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+
+import core
+from core.model.edit_files import KEY
+from core.studies.shipped import shipped_studies
+from tests.fuzz.texts import Hostile
+
+
+@cache
+def model_of(name: str) -> core.LanguageModel:
+    return core.load_model(name)
+
+
+@cache
+def edit_file(model: str) -> bytes:
+    """An edit of a built-in model, as it is downloaded."""
+    made = core.edit(model_of(model), "Obama grew up in", "Paris", method="forward-shift")
+    return core.edit_bytes(made)
+
+
+def header_and_rest(content: bytes) -> tuple[dict, bytes]:
+    """The header of a safetensors file and what follows it."""
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + length]), content[8 + length :]
+
+
+def with_header(header: dict, rest: bytes) -> bytes:
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + rest
+
+
+def hostile_edit(model: str, texts: Sequence[Hostile]) -> bytes:
+    """An edit that works, named and described by the texts; they may be longer than is allowed."""
+    header, rest = header_and_rest(edit_file(model))
+    said = json.loads(header["__metadata__"][KEY])
+    if texts:
+        first, second, third = (text.text for text in texts)
+        said |= {"name": first, "method": second, "model_name": third}
+        said["facts"] = [[second, third, first], [third, None, second]]
+        said["hyperparameters"] = {first: second, "layer": third, "eta": [second]}
+    header["__metadata__"][KEY] = json.dumps(said)
+    return with_header(header, rest)
+
+
+def hostile_study(texts: Sequence[Hostile]) -> bytes:
+    """A study's archive whose header names the texts."""
+    study = next(iter(shipped_studies().values()))
+    first, second, third = (text.whole for text in texts)
+    header = replace(
+        study.header,
+        model=first,
+        records=second,
+        fingerprint=third,
+        done=study.header.total - 1,
+        skipped=((first, second), (third, first)),
+        versions={first: second},
+    )
+    rows = tuple((first, second, *row[2:]) for row in study.exception_rows[:5])
+    return replace(study, header=header, exception_rows=rows).as_zip()
+
+
+def hostile_records(texts: Sequence[Hostile]) -> bytes:
+    """CounterFact records, good ones and bad ones, of the texts in each place."""
+    first, second, third = (text.text for text in texts)
+    records = [
+        {
+            "case_id": third,
+            "prompt": f"{first} {second} is",
+            "subject": second,
+            "target_new": third,
+            "ground_truth": first,
+            "rephrase_prompt": second,
+            "locality_prompt": [third, 1],
+        },
+        {
+            "case_id": 1,
+            "prompt": f"The mother of {first} is",
+            "subject": first,
+            "target_new": "Paris",
+            "ground_truth": second,
+        },
+        {"case_id": second, "requested_rewrite": {"prompt": first, "subject": third}},
+        {"prompt": first},
+        [first],
+    ]
+    return json.dumps(records).encode()
