@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -266,15 +266,24 @@ def table() -> str:
 
 
 def folder_allowed(folder: str) -> bool:
-    """Whether a visitor may open this folder or file: only below FOLDERS where that is set."""
+    """Whether a visitor may open this folder or file: only below FOLDERS where that is set, and
+    with nothing in it that is a link to elsewhere."""
     roots = FOLDERS.value
     if roots is None:
         return True
     try:
+        allowed = [root.resolve() for root in roots]
         wanted = Path(folder).expanduser().resolve()
-    except (OSError, RuntimeError, ValueError):  # too long, no such user, a zero byte
+        if not is_below(wanted, allowed):
+            return False  # and is not listed
+        inside = wanted.iterdir() if wanted.is_dir() else ()
+        return all(is_below(file.resolve(), allowed) for file in inside if file.is_symlink())
+    except (OSError, RuntimeError, ValueError):  # too long, no such user, a zero byte, a circle
         return False
-    return any(wanted.is_relative_to(root.resolve()) for root in roots)
+
+
+def is_below(path: Path, roots: Iterable[Path]) -> bool:
+    return any(path.is_relative_to(root) for root in roots)
 
 
 def record_files() -> list[Path]:

@@ -9,7 +9,7 @@ import core
 from app.cells.shipped_studies import described_shipped, is_shipped, shipped, shown_at_first
 from app.shell.study_jobs import keep_study, known_studies
 from app.titles import ANSWERED_TITLES
-from app.words import plain
+from app.words import file_name, plain
 from core.studies.header import Header
 
 
@@ -93,7 +93,7 @@ def downloads(main: core.Study) -> None:
     row[0].download_button(
         "Download the study (zip)",
         data=main.as_zip,
-        file_name=f"study-{main.header.model.replace('/', '-')}-{main.header.seed}.zip",
+        file_name=f"study-{file_name(main.header.model)}-{main.header.seed}.zip",
         mime="application/zip",
         on_click="ignore",
         key="study_zip",

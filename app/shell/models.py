@@ -91,7 +91,7 @@ def label(name: str) -> str:
 
 def refusal(name: str) -> str:
     """Why the operator does not let visitors open this model; empty if they may."""
-    name = name.strip()
+    name, _ = split_key(name.strip())  # what is typed may end like a key, and is then loaded so
     if looks_like_folder(name) and not settings.folder_allowed(name):
         return "This server opens model folders only where its operator allows it. Choose another."
     if (

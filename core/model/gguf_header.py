@@ -87,23 +87,33 @@ class GgufHeader:
 def is_gguf(path: Path) -> bool:
     """Whether a file begins as a GGUF file does, whatever it is called."""
     try:
-        with path.open("rb") as file:
-            return file.read(4) == MAGIC
+        return begins_as_gguf(path)
     except OSError:
         return False
+
+
+def begins_as_gguf(path: Path) -> bool:
+    """Like `is_gguf`; raises OSError. A file without a size, as the system's own are, is not
+    opened: some of those never end, and some keep a reader waiting."""
+    if path.stat().st_size < len(MAGIC):
+        return False
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
 
 
 def read_header(path: Path) -> GgufHeader:
     """The header of a GGUF file; raises ModelError for anything that is none or is not whole."""
     try:
-        with path.open("rb") as file:
-            if file.read(4) != MAGIC:
-                raise ModelError(
-                    f"{path.name!r} is not a GGUF file: it does not begin with the letters GGUF. "
-                    "Choose a .gguf file, or a folder with safetensors weights."
-                )
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _parse(path, data)
+        if not begins_as_gguf(path):
+            raise ModelError(
+                f"{path.name!r} is not a GGUF file: it does not begin with the letters GGUF. "
+                "Choose a .gguf file, or a folder with safetensors weights."
+            )
+        with (
+            path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
+            return _parse(path, data)
     except _Damaged as damage:
         raise ModelError(
             f"The GGUF file {path.name!r} is damaged or incomplete: {damage}. Download it again."

@@ -26,10 +26,11 @@ from core.model.catalog import (
 )
 from core.model.gguf import GgufFile, read_source, unpacked_folder
 from core.model.gguf import read_network as read_gguf_network
+from core.model.gguf_header import is_gguf
 from core.model.language_model import LanguageModel
 from core.model.memory import available_memory
 from core.model.precision import WIDTHS, Choice, choose
-from core.model.weights import check_complete, read_compact, sizes_of
+from core.model.weights import check_complete, check_index, read_compact, sizes_of
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ def load_model(
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         architecture = architecture_of(config.get("model_type", "unknown"))
+        check_index(folder)
         sizes = sizes_of(folder, architecture)
         choice = choose(name, sizes, choose_dtype(dtype), choose_places(device), free_memory)
         network = read_network(folder, choice)
@@ -87,7 +89,7 @@ def load_model(
 def kept_folder(file: Path) -> Path | None:
     """The folder into which this GGUF file was unpacked (`unpack_gguf`), or None."""
     try:
-        return existing_folder(str(unpacked_folder(file)))
+        return existing_folder(str(unpacked_folder(file))) if is_gguf(file) else None
     except OSError:
         return None
 

@@ -46,6 +46,20 @@ def weight_files(folder: Path) -> list[Path]:
     return files
 
 
+def check_index(folder: Path) -> None:
+    """Refuse an index that names files which are not in its folder: they would be opened."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return
+    named = set(map(str, json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    strangers = sorted(named - {file.name for file in folder.iterdir()})
+    if strangers:
+        raise ModelError(
+            f"The model in {folder.name!r} says that some of its weights are in "
+            f"{strangers[0][:80]!r}, and there is no such file in its folder. Download it again."
+        )
+
+
 def sizes_of(folder: Path, architecture: Architecture) -> Sizes:
     """What the files hold, from their headers alone. Raises ModelError for damaged ones."""
     parameters = matrices = rows = 0

@@ -165,3 +165,15 @@ def test_an_upload_needs_the_sessions_own_token(server):
     for origin in (server, ELSEWHERE):
         allowed = answer(server, "OPTIONS", "/_stcore/upload_file/a/b", Origin=origin)
         assert allowed.headers["access-control-allow-origin"] not in ("*", ELSEWHERE)
+
+
+@pytest.mark.parametrize("up", ["../", "..%2f", "%2e%2e/", "..\\", "..%5c", "%2e%2e%2f", "//"])
+@pytest.mark.parametrize("front", ["", "static/", "media/", "component/x/", "app/static/"])
+def test_no_address_leads_out_of_the_servers_own_files(server, front, up):
+    connection = http.client.HTTPConnection(urlsplit(server).netloc, timeout=30)
+    for target in ("etc/passwd", "app/main.py", "README.md"):
+        connection.request("GET", f"/{front}{up * 12}{target}")
+        got = connection.getresponse()
+        content = got.read()
+        assert got.status >= 400 or content == OWN_INDEX.read_bytes()
+    connection.close()

@@ -17,7 +17,7 @@ from tests.fuzz.damage import READERS
 from tests.fuzz.reading import Reading, read
 from tests.fuzz.visits import FILES, Outcome, Visitor, all_visits, visit_of
 
-TOO_LONG = 5.0  # seconds of a page's run
+TOO_LONG = 5.0  # seconds of the processor's time for a page's run
 SLOWEST = 5
 
 

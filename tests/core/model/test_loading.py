@@ -1,10 +1,13 @@
 """Loading: folders that work, and a sentence for each way in which one does not."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 import torch
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+from safetensors.torch import load_file
 
 from core import ModelError, is_on_this_machine, load_model, trace
 from core.model.catalog import BUILTIN, BUILTIN_FOLDER
@@ -49,6 +52,27 @@ def test_a_local_folder_loads_and_runs(folder):
     assert is_on_this_machine(str(folder))
     assert load_model(str(folder), dtype="bfloat16").dtype == torch.bfloat16
     assert load_model(str(folder), device="cpu", dtype=torch.float64).dtype == torch.float64
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_an_index_cannot_name_weights_of_another_folder(folder, tmp_path_factory, absolute):
+    secret = tmp_path_factory.mktemp("secret")
+    (folder / "model.safetensors").rename(secret / "model.safetensors")
+    (folder / "model-00001-of-00001.safetensors").write_bytes(b"")
+    elsewhere = secret / "model.safetensors"
+    named = str(elsewhere) if absolute else os.path.relpath(elsewhere, folder)
+    keys = load_file(secret / "model.safetensors")
+    index = {"metadata": {}, "weight_map": dict.fromkeys(keys, named)}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelError, match="there is no such file in its folder"):
+        load_model(str(folder))
+
+
+@pytest.mark.skipif(not Path("/proc/self/pagemap").exists(), reason="a system without /proc")
+@pytest.mark.parametrize("file", ["pagemap", "environ", "mem", "auxv"])
+def test_files_of_the_system_that_never_end_are_not_opened(file):
+    with pytest.raises(ModelError, match="is not a GGUF file"):
+        load_model(f"/proc/self/{file}")
 
 
 def test_a_sharded_folder_loads(tmp_path):
