@@ -14,7 +14,7 @@ from app.work.job import BYTES, Job
 from app.work.process import freeze
 from app.work.results import Store, results, traces
 from app.work.turnstile import leave
-from core.model.catalog import BUILTIN, looks_like_folder
+from core.model.catalog import BUILTIN, is_elsewhere, looks_like_folder
 from core.model.precision import PRECISIONS
 
 OTHER = "other"  # the choice that opens a text field for a folder or a hub name
@@ -92,7 +92,8 @@ def label(name: str) -> str:
 def refusal(name: str) -> str:
     """Why the operator does not let visitors open this model; empty if they may."""
     name, _ = split_key(name.strip())  # what is typed may end like a key, and is then loaded so
-    if looks_like_folder(name) and not settings.folder_allowed(name):
+    closed = settings.FOLDERS.value is not None and is_elsewhere(name)
+    if looks_like_folder(name) and (closed or not settings.folder_allowed(name)):
         return "This server opens model folders only where its operator allows it. Choose another."
     if (
         not core.is_on_this_machine(name)

@@ -85,8 +85,19 @@ CATALOG = (
 BUILTIN = tuple(card.name for card in CATALOG if card.builtin)
 
 
+def is_elsewhere(name: str) -> bool:
+    """Whether a user's text names another machine's folder (\\\\server\\share, //server/share).
+
+    To look at one is to log in there on Windows: a link to such a model would give the user's
+    password away, as its hash.
+    """
+    return re.match(r"\s*[\\/]{2}", name) is not None
+
+
 def existing_folder(name: str) -> Path | None:
-    """The folder that a user's text names, or None; any text is allowed."""
+    """The folder of this machine that a user's text names, or None; any text is allowed."""
+    if is_elsewhere(name):
+        return None
     try:
         folder = Path(name).expanduser()
         return folder if folder.is_dir() else None
@@ -95,7 +106,9 @@ def existing_folder(name: str) -> Path | None:
 
 
 def existing_file(name: str) -> Path | None:
-    """The file that a user's text names, or None; any text is allowed."""
+    """The file of this machine that a user's text names, or None; any text is allowed."""
+    if is_elsewhere(name):
+        return None
     try:
         file = Path(name).expanduser()
         return file if file.is_file() else None

@@ -20,7 +20,6 @@ from core.model.architectures import architecture_of
 from core.model.catalog import (
     download_model,
     existing_file,
-    existing_folder,
     local_folder,
     looks_like_folder,
 )
@@ -89,7 +88,8 @@ def load_model(
 def kept_folder(file: Path) -> Path | None:
     """The folder into which this GGUF file was unpacked (`unpack_gguf`), or None."""
     try:
-        return existing_folder(str(unpacked_folder(file))) if is_gguf(file) else None
+        folder = unpacked_folder(file) if is_gguf(file) else None
+        return folder if folder is not None and folder.is_dir() else None
     except OSError:
         return None
 

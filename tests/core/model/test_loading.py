@@ -68,6 +68,24 @@ def test_an_index_cannot_name_weights_of_another_folder(folder, tmp_path_factory
         load_model(str(folder))
 
 
+SHARES = [
+    "\\\\server\\share",
+    "//server/share",
+    "\\/server/share",
+    " \\\\?\\UNC\\server\\share\\m.gguf",
+]
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_a_folder_of_another_machine_is_never_looked_at(name, monkeypatch):
+    """Windows would log in there: a link to such a model must not give a password's hash away."""
+    for look in ("is_dir", "is_file", "stat", "open"):
+        monkeypatch.setattr(Path, look, lambda *_, **__: pytest.fail("looked"))
+    assert not is_on_this_machine(name)
+    with pytest.raises(ModelError, match="There is no"):
+        load_model(name)
+
+
 @pytest.mark.skipif(not Path("/proc/self/pagemap").exists(), reason="a system without /proc")
 @pytest.mark.parametrize("file", ["pagemap", "environ", "mem", "auxv"])
 def test_files_of_the_system_that_never_end_are_not_opened(file):
