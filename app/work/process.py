@@ -8,6 +8,8 @@ import os
 import sys
 from contextlib import suppress
 
+from streamlit import net_util
+
 ARENAS = 2
 M_ARENA_MAX = -8  # of glibc's mallopt
 
@@ -18,10 +20,14 @@ def begin() -> None:
     A thread that waits for another one's part of a computation sleeps, and does not turn in
     circles: on cores that others want too, a large model is several times as fast for it.
 
+    Streamlit does not ask a server elsewhere for this one's address: it would, and hold all pages
+    up meanwhile, whenever another site's page tries to connect.
+
     All threads share two of glibc's heaps: each of the many short-lived ones would else get one
     of up to 16, and what a page frees there is not given back.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    net_util._external_ip = ""
     if sys.platform.startswith("linux"):
         with suppress(OSError, AttributeError):  # another libc
             ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)

@@ -160,8 +160,7 @@ class Descent:
                 difference.detach().clamp_(-self.bound, self.bound)
             taken = step + 1
             report()
-        with turn(self.model, self.edits, gradients=False):
-            works = says_target(self.model, self.fact, changes)
+        works = says_target(self.model, self.fact, changes, self.edits)
         return difference.detach(), taken, works
 
 

@@ -65,11 +65,10 @@ def sgd(
         with turn(model, edits, gradients=True):
             step, loss = descent(model, fact, matrices, layers, temperature)
         on_step(2 * done + 1, 2 * len(tries))
-        with turn(model, edits, gradients=False):
-            if rate == AUTO:
-                rate = smallest_rate(model, fact, step, loss)
-            elif elsewhere and not says_target(model, fact, scaled(step, rate)):
-                rate = None
+        if rate == AUTO:
+            rate = smallest_rate(model, fact, step, loss, edits)
+        elif elsewhere and not says_target(model, fact, scaled(step, rate), edits):
+            rate = None
         on_step(2 * done + 2, 2 * len(tries))
         if rate is not None:
             used = {"matrices": matrices, "layers": layers, "lr": rate}
@@ -94,11 +93,12 @@ def attempts(
     )
 
 
-def says_target(model: LanguageModel, fact: Fact, changes: Sequence[Change]) -> bool:
-    """Whether the target's first token is the answer with these changes, by a lead; use it inside
-    `turn`."""
+def says_target(
+    model: LanguageModel, fact: Fact, changes: Sequence[Change], edits: Sequence[Edit] = ()
+) -> bool:
+    """Whether the target's first token is the answer with these changes, by a lead."""
     ids, wanted = model.encode(fact.prompt), model.target(fact.prompt, fact.target).id
-    with changed(model, changes):
+    with turn(model, edits, gradients=False), changed(model, changes):
         logits = model.unembedding(model.read(model.embed(ids))[:, -1]).float()
     return bool(leads(logits, wanted))
 
@@ -142,7 +142,11 @@ def descent(
 
 
 def smallest_rate(
-    model: LanguageModel, fact: Fact, step: Sequence[Change], loss: float
+    model: LanguageModel,
+    fact: Fact,
+    step: Sequence[Change],
+    loss: float,
+    edits: Sequence[Edit] = (),
 ) -> float | None:
     """The smallest multiple of the step that makes the target's first token the answer.
 
@@ -153,7 +157,7 @@ def smallest_rate(
     def works(rates: Tensor) -> Tensor:
         rows = []
         for rate in rates.tolist():  # a pass each: the step differs from row to row
-            with changed(model, scaled(step, rate)):
+            with turn(model, edits, gradients=False), changed(model, scaled(step, rate)):
                 rows.append(model.unembedding(model.read(model.embed(ids))[:, -1]).float())
         return leads(torch.cat(rows), wanted).cpu()
 

@@ -17,8 +17,10 @@ from core.gradients.trace import Trace, forward_backward
 from core.model.edited import turn
 from core.model.edits import Edit
 from core.model.language_model import LanguageModel
+from core.model.threads import SMALL
 
 MLP_MATRICES = ("ff1", "gate", "ff2")
+LARGE_TOKENS = 32  # of a batch of prefixes of a large model
 BATCH_BYTES = 256 * 2**20  # what one batch of prefixes may keep for its backward pass
 
 
@@ -91,9 +93,14 @@ def mlp_matrices(model: LanguageModel) -> tuple[str, ...]:
 
 
 def prefix_batches(model: LanguageModel, n: int) -> list[tuple[int, int]]:
-    """(first, last) prefix lengths of each batch, so that a batch keeps at most BATCH_BYTES."""
+    """(first, last) prefix lengths of each batch, so that a batch keeps at most BATCH_BYTES.
+
+    Of a large model it has few tokens besides: others who wait for it are let in between two.
+    """
     width = 8 * model.d_mlp + 16 * model.d_model  # about what autograd saves for a token and layer
     tokens = max(n, BATCH_BYTES // (width * model.n_layers * model.activation_dtype.itemsize))
+    if model.size > SMALL:
+        tokens = max(n, min(tokens, LARGE_TOKENS))
     batches, last = [], n
     while last > 0:
         first = max(1, last - tokens // last + 1)

@@ -57,7 +57,8 @@ class LanguageModel:
         self.precision = precision or Precision(precision_name(network), "As it was given.")
         self.source: Source | None = None  # of weights that come from a file that rounds them
         self.lock = FairLock()
-        self.threads = usual_threads(numbers_in(network))
+        self.size = numbers_in(network)
+        self.threads = usual_threads(self.size)
         self._byte_level = is_byte_level(tokenizer)
         self._token_text: dict[int, str] = {}
         self._residuals: OrderedDict[tuple[int, ...], Tensor] = OrderedDict()

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 LOOK = 0.5  # seconds between two calls of `while_waiting`
+LONG = 0.2  # seconds after which a turn is long
 NEWEST = 0.2  # the weight of the last turn in what a turn usually takes
 REMEMBERED = 64  # people whose share is kept while they are level with newcomers
 
@@ -64,6 +65,12 @@ class FairLock:
     def held(self) -> bool:
         """Whether a thread has it."""
         return self._holder is not None
+
+    @property
+    def due(self) -> bool:
+        """For whoever has it: whether others wait and the turn has lasted long. Work that can be
+        divided ends its turn then, and asks for another."""
+        return bool(self._queue) and self._clock() - self._begun > LONG
 
     def people_before(self, thread: int | None) -> int:
         """How many other people have a turn before the thread that waits, the present one included.

@@ -8,6 +8,7 @@ larger). The model's lock is held, so that this is the bound for any number of u
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -49,25 +50,17 @@ def project(
     Ranks are taken on logits, since probabilities underflow to false ties. `normalize` divides
     each vector by its L2 norm first (appendix H).
     """
-    rows = min(len(vectors), max(2, LOGIT_BYTES // (4 * model.vocabulary_size)))
-    weight = model.unembedding.weight
-    with exclusive(model, gradients=False):
-        # Two arrays for all chunks: fresh ones would cost as much as a pass over them.
-        logits, scratch = (
-            torch.empty(rows, len(weight), dtype=torch.float32, device=weight.device)
-            for _ in range(2)
-        )
-        parts = []
-        for chunk in vectors.split(rows):
-            chunk = chunk.float()
-            if normalize:
-                norms = chunk.norm(dim=-1, keepdim=True)
-                chunk = chunk / norms.clamp_min(torch.finfo(torch.float32).tiny)
-            n = len(chunk)
-            unembed(model, chunk, out=logits[:n])
-            parts.append(
-                read_logits(logits[:n], scratch[:n], top_k, rank_of, bottoms, probabilities)
-            )
+    parts = []
+
+    def read(chunk: Tensor, logits: Tensor, scratch: Tensor) -> None:
+        chunk = chunk.float()
+        if normalize:
+            norms = chunk.norm(dim=-1, keepdim=True)
+            chunk = chunk / norms.clamp_min(torch.finfo(torch.float32).tiny)
+        unembed(model, chunk, out=logits)
+        parts.append(read_logits(logits, scratch, top_k, rank_of, bottoms, probabilities))
+
+    in_turns(model, vectors, read)
     columns = [torch.cat([part[i] for part in parts]).cpu() for i in range(6)]
     return Projection(*columns)
 
@@ -78,22 +71,44 @@ def lens_ranks(model: LanguageModel, vectors: Tensor, wanted: Tensor) -> Tensor:
     wanted: (row, k) token ids. A rank is how many tokens score strictly higher; 0 is best. The
     result is on the CPU.
     """
-    rows = min(len(vectors), max(2, LOGIT_BYTES // (4 * model.vocabulary_size)))
-    weight = model.unembedding.weight
-    parts = [torch.empty(0, wanted.shape[1], dtype=torch.long)]
-    with exclusive(model, gradients=False):
-        logits, scratch = (
-            torch.empty(rows, len(weight), dtype=torch.float32, device=weight.device)
-            for _ in range(2)
-        )
-        chunks = zip(vectors.split(rows), wanted.to(weight.device).split(rows), strict=True)
-        for chunk, ids in chunks if rows else ():
-            n = len(chunk)
-            unembed(model, chunk.float(), out=logits[:n])
-            own = logits[:n].gather(1, ids)
-            counts = [count_above(logits[:n], column[:, None], scratch[:n]) for column in own.mT]
-            parts.append(torch.stack(counts, 1).cpu())
+    parts, done = [torch.empty(0, wanted.shape[1], dtype=torch.long)], 0
+
+    def read(chunk: Tensor, logits: Tensor, scratch: Tensor) -> None:
+        nonlocal done
+        ids = wanted[done : done + len(chunk)].to(logits.device)
+        done += len(chunk)
+        unembed(model, chunk.float(), out=logits)
+        own = logits.gather(1, ids)
+        counts = [count_above(logits, column[:, None], scratch) for column in own.mT]
+        parts.append(torch.stack(counts, 1).cpu())
+
+    in_turns(model, vectors, read)
     return torch.cat(parts)
+
+
+def in_turns(
+    model: LanguageModel, vectors: Tensor, read: Callable[[Tensor, Tensor, Tensor], None]
+) -> None:
+    """Call `read` with the rows of `vectors` chunk by chunk, and two arrays (row, vocabulary).
+
+    The model is this thread's alone then; others are let in between two chunks where the turn
+    was long. The arrays serve all chunks of a turn: fresh ones would cost as much as a pass over
+    them.
+    """
+    rows = min(len(vectors), max(2, LOGIT_BYTES // (4 * model.vocabulary_size)))
+    chunks = list(vectors.split(rows)) if rows else []
+    weight = model.unembedding.weight
+    while chunks:
+        with exclusive(model, gradients=False):
+            logits, scratch = (
+                torch.empty(rows, len(weight), dtype=torch.float32, device=weight.device)
+                for _ in range(2)
+            )
+            while chunks:
+                chunk = chunks.pop(0)
+                read(chunk, logits[: len(chunk)], scratch[: len(chunk)])
+                if model.lock.due:
+                    break
 
 
 def unembed(model: LanguageModel, vectors: Tensor, out: Tensor) -> None:
