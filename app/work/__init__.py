@@ -1,4 +1,4 @@
-"""Long work: one Job, one place where a session keeps its jobs, one way to draw them.
+"""Long work (one Job, where a session keeps its jobs, how they look) and what many visitors share.
 
-Imports words and core alone; the shell, cells and pages import it.
+Imports words, settings and core alone; the shell, cells and pages import it.
 """

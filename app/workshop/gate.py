@@ -8,6 +8,7 @@ from time import sleep
 import streamlit as st
 
 from app.settings import CODES, LOGIN
+from app.work import turnstile
 from app.workshop import store
 from app.workshop.codes import bare
 from app.workshop.guesses import Guesses
@@ -70,7 +71,10 @@ def look_up(code: str) -> Visit | None:
     refused = st.session_state.setdefault(REFUSED, [])
     known = bare(code)
     if known not in refused:
-        sleep(guesses().pause)
+        pause = guesses().pause
+        if pause:
+            turnstile.leave()  # nobody else waits for it
+            sleep(pause)
         found = store.find(code)
         if found is not None:
             workshop, lead = found
