@@ -10,7 +10,10 @@ import streamlit as st
 from app.settings import MEMORY
 from app.words import count, joined, megabytes, plain
 from app.work.job import Job
+from app.work.memory import everybody
 from app.work.panel import draw_bar
+from app.work.results import results, traces
+from app.work.turnstile import people_waiting
 from app.workshop.gate import CODE, now
 from app.workshop.room import (
     MESSAGE_LETTERS,
@@ -34,11 +37,12 @@ def overview(here: Visit) -> None:
     @st.fragment(run_every=EVERY)
     def look() -> None:
         workshop = here.workshop
-        queues = [(model, n) for model, n in room().queues() if n]
+        queues = [("a page", people_waiting()), *room().queues()]
+        queues = [(what, n) for what, n in queues if n]
         row = st.columns(5)
         row[0].metric("People here", len(room().people(workshop.id)))
         row[1].metric("Pieces of work running", len(room().running(workshop.id)))
-        row[2].metric("Waiting for a model", sum(n for _, n in queues))
+        row[2].metric("Waiting", sum(n for _, n in queues))
         row[3].metric("Memory of the server", megabytes(psutil.Process().memory_info().rss))
         row[4].metric("Time left", hours_and_minutes(workshop.expires - now()))
         st.caption(plain(background(queues, room().others(workshop.id))))
@@ -48,11 +52,11 @@ def overview(here: Visit) -> None:
 
 def background(queues: list[tuple[str, int]], others: int) -> str:
     """Who waits for what, the limit of the memory, and who else is on this server."""
-    parts = [f"{n} waiting for {model}." for model, n in queues] or ["Nobody waits for a model."]
-    free = megabytes(psutil.virtual_memory().available)
+    parts = [f"{n} waiting for {what}." for what, n in queues] or ["Nobody waits."]
+    used = everybody().total + results().weight + traces().weight
     parts.append(
-        f"Visitors' work may take {megabytes(MEMORY.value)} together, models aside; the machine "
-        f"has {free} left."
+        f"Visitors' work takes {megabytes(used)} of {megabytes(MEMORY.value)}, models aside; the "
+        f"machine has {megabytes(psutil.virtual_memory().available)} left."
     )
     if others:
         parts.append(

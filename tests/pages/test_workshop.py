@@ -13,6 +13,7 @@ from app.settings import CODES, LOGIN, PROMPT_TOKENS, WORKSHOPS
 from app.shell.state import MODEL
 from app.words import plain
 from app.work.job import Job
+from app.work.sessions import JOBS
 from app.workshop import gate, limits, login, store
 from app.workshop.guesses import MOST, PAUSE, Guesses
 from app.workshop.plan import plan
@@ -328,6 +329,21 @@ def test_a_study_takes_no_more_than_the_workshop_allows(workshop):
     assert at.number_input(key="study_limit_7").max == 7
 
 
+def test_a_visitor_has_no_more_jobs_than_the_workshop_allows(workshop):
+    made, code, _ = workshop
+    store.save(replace(made, pages=(), jobs=1))
+    ended = threading.Event()
+    job = Job("An edit", lambda on_step: ended.wait(60))
+    job.start()
+    at = open_app("many_prompts", workshop=code)
+    at.session_state[JOBS]["edit"] = job
+    at.run()
+    at.button(key="start_study").click().run()
+    ended.set()
+    job.thread.join(60)
+    assert any("lets each visitor run 1 at once" in error.value for error in at.error)
+
+
 # The room
 
 
@@ -383,6 +399,7 @@ def test_who_is_here(workshop, others):
     assert at.metric[0].value == "3"
     assert plain("Ana, <b>Bo</b> *x* and 1 without a name.") in texts(at)
     assert at.metric[3].value.endswith("B")
+    assert "of 2.0 GB" in texts(at).replace("\\", "")
     assert at.metric[4].value == "59 min"
 
 
