@@ -1,7 +1,7 @@
 """The arrows between the rooms: who may import whom, read from the imports themselves.
 
 core: errors <- model <- gradients <- editing and studies, which do not know each other.
-app: words, titles, outliers and settings <- charts <- findings <- workshop <- work <- shell <-
+app: words, titles, outliers and settings <- charts <- findings <- work <- workshop <- shell <-
 notebook <- cells; pages <- main.
 """
 
@@ -23,8 +23,8 @@ BELOW_THE_SHELL = (
     "app.settings",
     "app.charts",
     "app.findings",
-    "app.workshop",
     "app.work",
+    "app.workshop",
 )
 APP = (*BELOW_THE_SHELL, "app.shell", "app.notebook", "app.cells")
 # Each room, and what it may import besides itself. `core` is its public face.
