@@ -32,19 +32,22 @@ def choice(
 ) -> str:
     """One of several, picked by its title; the first unless there is a `default`.
 
-    `among` leaves out what this model does not have. What is `bound` stands in the link.
+    `among` leaves out what this model does not have. What is `bound` stands in the link; one that
+    names nothing picks nothing, and the default is taken.
     """
     names = [name for name in titles if among is None or name in among]
-    return place.segmented_control(
+    default = default or names[0]
+    picked = place.segmented_control(
         label,
         names,
         format_func=titles.get,
-        default=default or names[0],
+        default=default,
         required=True,
         key=key,
         bind="query-params" if bound else None,
         help=help,
     )
+    return picked or default
 
 
 def mlp_matrix(place: DeltaGenerator, request: Request, key: str, label: str = "Matrix") -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.cells.controls import some_layers
+from app.cells.controls import choice, some_layers
 from app.cells.forward import ZEROS
 from app.cells.tooltips import describe_cells, first_words
 from app.charts.token_table import Quantity, token_table
@@ -11,6 +11,8 @@ from app.notebook import tables
 from app.notebook.cell import cell, is_dark
 from app.notebook.code import code_lines
 from app.shell.state import Request
+
+VIEWS = {"difference": "Difference", "after": "After", "before": "Before"}
 
 
 def lens_cell(request: Request) -> None:
@@ -22,15 +24,7 @@ def lens_cell(request: Request) -> None:
         key="lenses",
     )
     row = place.controls.container(horizontal=True, vertical_alignment="bottom", gap="large")
-    view = row.segmented_control(
-        "View",
-        ["difference", "after", "before"],
-        format_func=str.capitalize,
-        default="difference",
-        required=True,
-        key="lens_view",
-        bind="query-params",
-    )
+    view = choice(row, "View", VIEWS, "lens_view")
     before, after = tables.both_lenses(request)
     gain = after["target_probability"] - before["target_probability"]
     shown = before if view == "before" else after

@@ -44,6 +44,8 @@ def load(key: str) -> core.LanguageModel:
 
     def read() -> core.LanguageModel:
         leave()
+        if problem := refusal(key):
+            raise core.ModelError(problem)
         name, precision = split_key(key)
         model = core.load_model(name, dtype=precision or None)
         freeze()

@@ -22,7 +22,7 @@ def chosen_precision() -> str:
     a workshop with a model of its own: all share it."""
     if pinned_model():
         return ""
-    if PRECISION not in st.session_state:
+    if st.session_state.get(PRECISION) not in ("", *PRECISIONS):  # none yet, or one of nobody's
         linked = st.query_params.get("precision", "")
         st.session_state[PRECISION] = linked if linked in PRECISIONS else ""
     return st.session_state[PRECISION]

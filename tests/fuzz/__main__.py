@@ -12,6 +12,8 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
+from streamlit import set_option
+
 from app.shell.models import preload_default
 from tests.fuzz.damage import READERS
 from tests.fuzz.reading import Reading, read
@@ -29,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--again", help="one visit or file, by its name")
     options = parser.parse_args(arguments)
     logging.disable(logging.ERROR)
+    set_option("logger.enableRich", False)  # which would print tracebacks among the results
     if options.again:
         return again(options.again)
     bad = pages(options.seed, options.inputs) + files(options.seed, options.files)

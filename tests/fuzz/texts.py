@@ -185,12 +185,16 @@ def planes(rng: random.Random) -> str:
 
 def surrogates(rng: random.Random) -> str:
     """Halves of characters among words; no text, but bytes and JSON can say them."""
-    return " ".join([words(rng), chr(rng.randrange(0xD800, 0xE000)), MARK])
+    return " ".join([words(rng), chr(rng.randrange(0xD800, 0xE000)), f"*{MARK}*"])
 
 
 def controls(rng: random.Random) -> str:
     codes = [*range(0x20), *range(0x7F, 0xA0)]
-    return words(rng) + "".join(chr(rng.choice(codes)) for _ in range(rng.randint(1, 20))) + MARK
+    return (
+        words(rng)
+        + "".join(chr(rng.choice(codes)) for _ in range(rng.randint(1, 20)))
+        + f"*{MARK}*"
+    )
 
 
 def directions(rng: random.Random) -> str:

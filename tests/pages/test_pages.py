@@ -171,6 +171,25 @@ def test_controls_of_the_step_change_its_picture():
     assert not at.exception
 
 
+CHOICES = {
+    "start": "start_words",
+    "forward_lens": "colour",
+    "gradient_rank": "rank_matrix",
+    "where_learning_happens": "module",
+    "imprint_and_shift": "imprint_matrix",
+    "neurons": "neurons_matrix",
+    "across_layers": "ranks_vector",
+}
+
+
+@pytest.mark.parametrize("value", ["", "nothing of the kind"])
+@pytest.mark.parametrize("page", CHOICES)
+def test_a_link_that_chooses_nothing_shows_the_usual(page, value):
+    at = open_page(page, **{CHOICES[page]: value})
+    assert not at.exception
+    assert charts(at) == charts(open_page(page))
+
+
 def test_a_larger_step_turns_further():
     at = open_page("imprint_and_shift")
     shifts = []

@@ -196,6 +196,25 @@ def test_without_the_setting_the_same_names_are_opened(place, monkeypatch):
     assert secrets(place)
 
 
+@pytest.mark.parametrize("name", ["a link with a precision", "absolute", "linked weights"])
+def test_what_loads_a_model_asks_once_more_whether_it_may(place, name):
+    with pytest.raises(core.ModelError, match="only where its operator allows it"):
+        load(OUTSIDE[name].format(place=place))
+    assert secrets(place) == []
+
+
+@pytest.mark.parametrize("precision", ["/../../secret", "../../secret", "int8/../../secret", 99])
+def test_a_precision_is_no_part_of_a_path(place, precision):
+    """What a browser would not send, but a program can."""
+    at = AppTest.from_file(MAIN, default_timeout=60)
+    at.query_params["model"] = str(place / "allowed" / "mine")
+    at.session_state["precision_choice"] = precision
+    at.run()
+    assert not at.exception
+    assert at.session_state["precision_choice"] == ""
+    assert at.session_state["ledger_model"].name == str(place / "allowed" / "mine")
+
+
 def test_hub_like_folders_are_not_taken_for_the_hubs(place, monkeypatch):
     """./secret/model is a folder here: its name must not be one of the hub's, and fetched."""
     monkeypatch.setenv("BACKWARD_LENS_DOWNLOADS", "on")
