@@ -58,9 +58,12 @@ async def visitor(address: str) -> None:
         while True:
             async with connect(address, subprotocols=["streamlit"], max_size=None) as socket:
                 query = urlencode({"model": MODEL, "prompt": new_prompt(), "target": "Paris"})
-                session = Session(socket, rng.choice(PAGES), query)
+                page = rng.choice(PAGES)
+                session = Session(socket, page, query)
                 await session.run()
-                await session.run(new_prompt())
+                await (
+                    session.press("Make it say") if page == "edit" else session.run(new_prompt())
+                )
 
 
 def study_folder(cache: Path, token: str) -> Path | None:

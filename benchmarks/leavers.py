@@ -35,8 +35,8 @@ async def visitor(address: str, model: str) -> list[str]:
         await session.run()
         await session.press("Make it say")
         while not any("Your edits: 1 of 1" in text for text in session.texts):
-            await session.whole()
-        await session.run()
+            await asyncio.sleep(0.5)
+            await session.run()
         return session.failed
 
 
