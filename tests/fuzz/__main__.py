@@ -53,6 +53,8 @@ def again(name: str) -> int:
 
 def pages(seed: int, inputs: int) -> int:
     """Visit all pages; prints a line a page, the slowest runs and the failures."""
+    if not inputs:
+        return 0
     preload_default()
     visitor, outcomes = Visitor(), []
     for visit in all_visits(seed, inputs):

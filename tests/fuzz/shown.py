@@ -15,6 +15,8 @@ from tests.fuzz.texts import MARK
 
 # Fields that a browser shows as they are, or not at all. All others are taken for Markdown.
 TEXT_FIELDS = {
+    "ChatInput.default",
+    "ChatInput.value",
     "Code.code_text",
     "MultiSelect.options",
     "Radio.raw_value",
