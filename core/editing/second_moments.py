@@ -29,6 +29,7 @@ from core.model.catalog import BUILTIN, BUILTIN_FOLDER
 from core.model.fingerprint import fingerprint
 from core.model.language_model import LanguageModel
 from core.model.sampling import sample_rows
+from core.model.threads import SMALL
 from core.model.workplace import WRITING, workplace
 
 # Tokens for an m x m matrix, in multiples of m; a few are said to be enough.
@@ -127,9 +128,9 @@ def empty_moment(model: LanguageModel) -> Tensor:
 
 
 def add_batch(model: LanguageModel, moments: dict[int, Tensor], ids: Tensor) -> None:
-    """Add k k^T of every token of ids (row, token) to each layer's sum. One turn.
+    """Add k k^T of every token of ids (row, token) to each layer's sum.
 
-    The keys are used up in the hook: those of all layers at once would not fit into memory.
+    One turn; of a large model, which others may wait for, one a row. The keys are used up in the hook: those of all layers at once would not fit into memory.
     """
 
     def adding(moment: Tensor):
@@ -139,11 +140,12 @@ def add_batch(model: LanguageModel, moments: dict[int, Tensor], ids: Tensor) -> 
 
         return add
 
-    with exclusive(model, gradients=False), ExitStack() as stack:
-        for layer, moment in moments.items():
-            (module,) = model.modules("ff2", layer)
-            stack.callback(module.register_forward_pre_hook(adding(moment)).remove)
-        model.network.base_model(input_ids=ids.to(model.device), use_cache=False)
+    for rows in ids.split(1 if model.size > SMALL else len(ids)):
+        with exclusive(model, gradients=False), ExitStack() as stack:
+            for layer, moment in moments.items():
+                (module,) = model.modules("ff2", layer)
+                stack.callback(module.register_forward_pre_hook(adding(moment)).remove)
+            model.network.base_model(input_ids=rows.to(model.device), use_cache=False)
 
 
 def with_ridge(moment: Tensor) -> Tensor:
