@@ -130,7 +130,8 @@ def empty_moment(model: LanguageModel) -> Tensor:
 def add_batch(model: LanguageModel, moments: dict[int, Tensor], ids: Tensor) -> None:
     """Add k k^T of every token of ids (row, token) to each layer's sum.
 
-    One turn; of a large model, which others may wait for, one a row. The keys are used up in the hook: those of all layers at once would not fit into memory.
+    One turn; of a large model, for which others may wait, one a row. The keys are used up in the
+    hook: those of all layers at once would not fit into memory.
     """
 
     def adding(moment: Tensor):
