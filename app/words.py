@@ -8,9 +8,9 @@ import re
 # The characters that would be invisible in a token, and what is shown instead.
 VISIBLE = {" ": "·", "\n": "↵", "\t": "⇥", "\r": "↵", "\u00a0": "⍽", "\u200b": "∅"}
 # Marks that turn the direction of all that follows, our own words too; and what is no text:
-# control characters and halves of characters.
+# control characters, halves of characters, and two that are never one.
 TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
-NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 # What Streamlit replaces once the Markdown is read, where no backslash counts: :shortcodes:, its

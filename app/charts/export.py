@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import io
+import re
 
 import altair as alt
+import vl_convert
 
 from app.charts.palette import PAPER
 
 STRETCHED = 900  # pixels, for a chart that fills the page's width
 SHARPNESS = 2  # pixels of a PNG for each of the chart's
+VERSION = ".".join(alt.SCHEMA_VERSION.split(".")[:2])  # of Vega-Lite
+# What no XML may hold. The program that draws would end at it, and take the whole server along.
+NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# The same as it is written in the texts of an expression, such as an axis's labels.
+EXPRESSIONS = {"labelExpr", "expr", "signal", "test", "calculate", "filter"}
+ESCAPES = re.compile(r"(\\\\)|\\(?:[bfv0]|(?:u00|x)[01][0-9a-fA-F]|u[fF]{3}[e-fE-F])")
 
 
 def picture(chart: alt.TopLevelMixin, form: str, *, dark: bool, stretched: bool) -> bytes:
@@ -17,10 +24,26 @@ def picture(chart: alt.TopLevelMixin, form: str, *, dark: bool, stretched: bool)
     chart = chart.properties(background=PAPER[dark])
     if stretched:
         chart = chart.properties(width=STRETCHED)
+    with alt.data_transformers.disable_max_rows():
+        spec = drawable(chart.to_dict(validate=False))
     if form == "svg":
-        text = io.StringIO()
-        chart.save(text, format="svg")
-        return text.getvalue().encode()
-    buffer = io.BytesIO()
-    chart.save(buffer, format="png", scale_factor=SHARPNESS)
-    return buffer.getvalue()
+        return vl_convert.vegalite_to_svg(spec, vl_version=VERSION).encode()
+    return vl_convert.vegalite_to_png(spec, vl_version=VERSION, scale=SHARPNESS)
+
+
+def drawable(part: object, name: str = "") -> object:
+    """A specification, or the part of one that has a name, with a sign for each character that
+    cannot be drawn."""
+    if isinstance(part, str):
+        text = NO_XML.sub("\ufffd", part)
+        return ESCAPES.sub(kept_or_sign, text) if name in EXPRESSIONS else text
+    if isinstance(part, dict):
+        return {drawable(key): drawable(value, key) for key, value in part.items()}
+    if isinstance(part, list | tuple):
+        return [drawable(value, name) for value in part]
+    return part
+
+
+def kept_or_sign(escape: re.Match) -> str:
+    """A backslash, and the white space that XML may hold, stay."""
+    return escape[0] if escape[1] or escape[0][-2:].lower() in ("09", "0a", "0d") else "\ufffd"

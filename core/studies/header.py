@@ -9,6 +9,7 @@ import torch
 import transformers
 
 FORMAT = 1
+LONGEST_NAME, LONGEST_REASON = 1_000, 10_000  # characters, in a file that may come from anyone
 
 
 def versions() -> dict[str, str]:
@@ -70,4 +71,15 @@ def header_from(described: dict) -> Header:
         raise ValueError("numbers out of range")
     if not all(isinstance(name, str) for name in names):
         raise ValueError("a module has no name")
+    for text in (header.model, header.fingerprint, header.records, header.digest, *names):
+        check_text(text, LONGEST_NAME)
+    for text in (text for pair in header.skipped for text in pair):
+        check_text(text, LONGEST_REASON)
     return header
+
+
+def check_text(text: str, longest: int) -> None:
+    """Raises ValueError for a text too long to show, and for one with half a character."""
+    if len(text) > longest:
+        raise ValueError("a text is too long")
+    text.encode("utf-8")

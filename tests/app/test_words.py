@@ -48,7 +48,7 @@ def read_code_span(markdown):
         ("\u200b", "∅"),
         ("", "∅"),
         ("é🙂\\", "é🙂\\"),
-        ("\x00\x1b\x85\ud83d", "\ufffd" * 4),
+        ("\x00\x1b\x85\ud83d\uffff", "\ufffd" * 5),
         ("\u202eevil\u2069", "⇄evil⇄"),
     ],
 )

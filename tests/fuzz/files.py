@@ -52,7 +52,7 @@ def hostile_edit(model: str, texts: Sequence[Hostile]) -> bytes:
 def hostile_study(texts: Sequence[Hostile]) -> bytes:
     """A study's archive whose header names the texts."""
     study = next(iter(shipped_studies().values()))
-    first, second, third = (text.whole for text in texts)
+    first, second, third = (text.text for text in texts)
     header = replace(
         study.header,
         model=first,
@@ -62,7 +62,7 @@ def hostile_study(texts: Sequence[Hostile]) -> bytes:
         skipped=((first, second), (third, first)),
         versions={first: second},
     )
-    rows = tuple((first, second, *row[2:]) for row in study.exception_rows[:5])
+    rows = tuple((texts[0].whole, texts[1].whole, *row[2:]) for row in study.exception_rows[:5])
     return replace(study, header=header, exception_rows=rows).as_zip()
 
 
