@@ -21,7 +21,7 @@ from streamlit.testing.v1.element_tree import Selectbox
 import core
 from app.settings import record_files
 from app.shell import ledger
-from app.shell.models import OTHER, load, refusal
+from app.shell.models import OTHER, load, loaded, refusal
 from app.work.sessions import JOBS
 from core.model.catalog import BUILTIN_FOLDER
 from tests.conftest import PROMPT, TARGET, random_network, tokenizer_of
@@ -64,7 +64,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     index = {"weight_map": dict.fromkeys(weights, "../../secret/model.safetensors")}
     (indexed / "model.safetensors.index.json").write_text(json.dumps(index))
     yield place
-    load.clear()
+    loaded.clear()
 
 
 @pytest.fixture(autouse=True)
