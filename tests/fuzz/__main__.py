@@ -17,7 +17,8 @@ from streamlit import set_option
 from app.shell.models import preload_default
 from tests.fuzz.damage import READERS
 from tests.fuzz.reading import Reading, read
-from tests.fuzz.visits import FILES, Outcome, Visitor, all_visits, visit_of
+from tests.fuzz.steps import FILES
+from tests.fuzz.visits import Outcome, Visitor, all_visits, visit_of
 
 TOO_LONG = 5.0  # seconds of the processor's time for a page's run
 SLOWEST = 5

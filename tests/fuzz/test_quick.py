@@ -7,8 +7,9 @@ from app.words import code_span, plain
 from tests.fuzz.damage import READERS
 from tests.fuzz.reading import read
 from tests.fuzz.shown import markdown_problems, problems_of
+from tests.fuzz.steps import FILES
 from tests.fuzz.texts import DIRECTIVES, HTML, INJECTIONS, LATEX, MARKUP, PATHS
-from tests.fuzz.visits import FILES, Visitor, all_visits
+from tests.fuzz.visits import Visitor, all_visits
 
 SEED, INPUTS, DAMAGED, AT_ONCE = 1, 300, 100, 25
 
