@@ -14,6 +14,7 @@ from app.work.job import BYTES, Job
 from app.work.process import freeze
 from app.work.results import Store, results, traces
 from app.work.turnstile import leave
+from app.workshop.visit import pinned_model
 from core.model.catalog import BUILTIN, is_elsewhere, looks_like_folder
 from core.model.precision import PRECISIONS
 
@@ -44,9 +45,9 @@ def load(key: str) -> core.LanguageModel:
 
     def read() -> core.LanguageModel:
         leave()
-        if problem := refusal(key):
-            raise core.ModelError(problem)
         name, precision = split_key(key)
+        if name != pinned_model() and (problem := refusal(key)):
+            raise core.ModelError(problem)
         model = core.load_model(name, dtype=precision or None)
         freeze()
         return model
