@@ -22,7 +22,7 @@ from app.work.weight import weight
 
 P, T = ParamSpec("P"), TypeVar("T")
 Key = tuple[Hashable, ...]
-OF_TRACES, MOST_TRACES = 1 / 4, 64  # of the memory for visitors; as many as a room needs
+OF_TRACES, MOST_TRACES = 1 / 4, 40  # of the memory for visitors; as many as a room needs
 LOOK = 0.5  # seconds between two looks whether the visitor who waits is still there
 
 
