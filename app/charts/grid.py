@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -17,6 +15,7 @@ from app.charts.style import (
     each_once,
     finished,
     in_layer,
+    labels_of,
     layered,
 )
 from app.charts.token_table import PAGE_WIDTH
@@ -106,7 +105,7 @@ def neuron_table(
     """
     colours = diverging(dark)
     tokens = along(overlap, "position", "token")
-    labels = json.dumps([shortened(visible(token), 14) for token in tokens])
+    labels = labels_of([shortened(visible(token), 14) for token in tokens])
     orders, places = np.unique(overlap["order"], return_inverse=True)
     width = max(2, min(24, PAGE_WIDTH // len(orders)))
     data = pa.table(
@@ -134,9 +133,7 @@ def neuron_table(
             "position:O",
             title="Prompt token",
             scale=alt.Scale(domain=list(range(len(tokens)))),  # empty rows stay
-            axis=alt.Axis(
-                labelExpr=f"{labels}[datum.value]", labelLimit=0, grid=False, labelOverlap=False
-            ),
+            axis=alt.Axis(labelExpr=labels, labelLimit=0, grid=False, labelOverlap=False),
         ),
         tooltip=[
             alt.Tooltip("neuron:O", title="Neuron"),
@@ -202,7 +199,7 @@ def span_table(span: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
             "position:O",
             title=None,
             axis=alt.Axis(
-                labelExpr=f"{json.dumps(labels)}[datum.value]",
+                labelExpr=labels_of(labels),
                 labelLimit=0,
                 grid=False,
                 labelOverlap=False,
@@ -240,7 +237,7 @@ def span_table(span: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
 def neuron_axis(span: pd.DataFrame) -> alt.Axis:
     neurons = along(span, "place", "neuron")
     return alt.Axis(
-        labelExpr=f"{json.dumps([str(n) for n in neurons])}[datum.value]",
+        labelExpr=labels_of([str(n) for n in neurons]),
         labelAngle=0,
         grid=False,
         labelOverlap=False,
@@ -253,7 +250,7 @@ def coefficient_chart(neuron: pd.DataFrame, symbol: str, *, dark: bool) -> alt.L
     neuron: position, token, coefficient, overlap, cosine.
     """
     tokens = along(neuron, "position", "token")
-    labels = json.dumps([shortened(visible(token), 16) for token in tokens])
+    labels = labels_of([shortened(visible(token), 16) for token in tokens])
     colours = DIVERGING[dark]
     data = pa.table(
         {
@@ -277,7 +274,7 @@ def coefficient_chart(neuron: pd.DataFrame, symbol: str, *, dark: bool) -> alt.L
             y=alt.Y(
                 "position:O",
                 title="Prompt token",
-                axis=alt.Axis(labelExpr=f"{labels}[datum.value]", labelLimit=0, labelOverlap=False),
+                axis=alt.Axis(labelExpr=labels, labelLimit=0, labelOverlap=False),
             ),
             color=alt.ColorValue(
                 colours[2], condition={"test": "datum.coefficient < 0", "value": colours[0]}

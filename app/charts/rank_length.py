@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from app.charts.palette import ACCENT, INK, LINES, QUIET
-from app.charts.style import finished, layered
+from app.charts.style import finished, labels_of, layered
 from app.titles import MATRIX_TITLES
 from app.words import count, layer_list, named_layers, shortened, visible
 
@@ -233,7 +232,7 @@ def token_axis(texts: list[str], width: int) -> alt.Axis:
     step = -(-n * 17 // width) if not level else 1
     return alt.Axis(
         values=list(range(n, 0, -step))[::-1],
-        labelExpr=f"{json.dumps(texts, ensure_ascii=False)}[datum.value - 1]",
+        labelExpr=labels_of(texts, first=1),
         labelAngle=0 if level else -50,
         labelAlign="center" if level else "right",
         labelOverlap=False,

@@ -11,7 +11,7 @@ in a fraction of a DataFrame's time. Numbers that may be missing are a Series th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import altair as alt
@@ -47,6 +47,16 @@ def layered(*layers: alt.Chart, **properties: object) -> alt.LayerChart:
     for name, value in {"layer": list(layers), **properties}.items():
         chart[name] = value  # given above, Altair would copy each layer whole three times
     return chart
+
+
+def labels_of(texts: Sequence[str], first: int = 0) -> str:
+    """Vega's expression for the labels of an axis: of the value `first` the first text, and so on.
+
+    They stand in one text. In a list of texts Vega takes "if" for a call, and "constructor" and
+    other names of JavaScript's for what they name: a prompt that begins so would have no picture.
+    """
+    lines = "\n".join(["", *(text.replace("\n", " ") for text in texts)])
+    return f'split({json.dumps(lines)}, "\\n")[datum.value + {1 - first}]'
 
 
 def along(table: pd.DataFrame, place: str, column: str) -> list:

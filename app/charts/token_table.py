@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from app.charts.palette import ACCENT, INK, PAPER, QUIET, ramp
-from app.charts.style import FONT_SIZE, OWN_COLOURS, along, finished, layered
+from app.charts.style import FONT_SIZE, OWN_COLOURS, along, finished, labels_of, layered
 from app.outliers import ordinary_limit
 from app.words import number, shortened, visible
 
@@ -229,10 +228,9 @@ def token_axis(
     """Prompt tokens as labels; the position stays the key, so that repeated tokens keep apart."""
     tokens = along(table, "position", "token")
     shown = [shortened(names[t] if names else visible(t), letters) for t in tokens]
-    labels = json.dumps(shown)
     last = len(tokens) - 1
     return alt.Axis(
-        labelExpr=f"{labels}[datum.value]",
+        labelExpr=labels_of(shown),
         labelAngle=0,
         labelLimit=0,
         labelOverlap=False,

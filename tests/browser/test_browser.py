@@ -222,6 +222,13 @@ def test_markup_is_shown_and_not_run(backward, field):
     settle(page)
 
 
+def test_a_prompt_of_words_that_mean_something_to_vega_has_its_picture(page, server):
+    """A list of labels with "if" among them was no expression, and the page had no picture."""
+    visit(page, server, "backward_lens", prompt="if I were you,")
+    labels = page.locator(f"{CHART} svg .role-axis-label text").all_text_contents()
+    assert "if" in labels
+
+
 @pytest.mark.parametrize(
     ("field", "text", "message"),
     [

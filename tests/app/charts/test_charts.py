@@ -7,6 +7,7 @@ import tomllib
 from functools import cache
 from itertools import combinations, pairwise
 from pathlib import Path
+from xml.etree import ElementTree
 
 import altair as alt
 import pandas as pd
@@ -15,9 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.charts.curves import rank_by_layer, token_rank_by_layer, well_apart
+from app.charts.export import picture
 from app.charts.palette import ACCENT, INK, LINES, PAPER, QUIET, RAMPS, Ramp, luminance, ramp, rgb
 from app.charts.rank_length import rank_by_length
 from app.charts.token_table import CHARACTER_WIDTH, Quantity, domain_of_three, share, token_table
+from app.words import visible
+from tests.app.charts.labels import labels_in
 
 VOCABULARY = 4096
 NASTY = "a.b[0]\"'<script>"
@@ -166,7 +170,7 @@ def colour_field(encoding):
 
 def labels_of(encoding):
     """The prompt tokens on a token table's axis."""
-    return json.loads(encoding["x"]["axis"]["labelExpr"].removesuffix("[datum.value]"))
+    return labels_in(encoding["x"]["axis"]["labelExpr"])
 
 
 def contrast(one, other):
@@ -299,6 +303,19 @@ def test_awkward_tokens_survive_in_labels_words_and_tooltips(token):
     fields = [tip["field"] for tip in encoding["tooltip"]]
     assert all(re.fullmatch(r"\w+", field) for field in fields)  # a dot would be a path
     assert [row[fields[1]] for row in rows[:4]] == [token, "x", token, " in"]
+
+
+# Words that Vega takes for its own, or for JavaScript's, where they stand alone in an expression.
+NAMES = ["if", "constructor", "toString", "hasOwnProperty", "__proto__", "datum", "null", "NaN"]
+
+
+@pytest.mark.parametrize("token", [*NAMES, "", '"', "\\n", "a\nb"])
+def test_a_token_that_means_something_to_vega_is_drawn(token):
+    table = lens()
+    table["token"] = table["token"].where(table["position"] != 1, token)
+    svg = picture(table_chart(table), "svg", dark=False, stretched=False)
+    shown = [part.text for part in ElementTree.fromstring(svg).iter() if part.tag.endswith("text")]
+    assert visible(token) in shown
 
 
 @pytest.mark.parametrize("token", AWKWARD)
@@ -527,7 +544,7 @@ def test_rank_by_length_fits_a_laptop_and_can_be_read(n, matrices):
     assert axis["values"][-1] == n
     assert n > 5 or axis["values"] == list(range(1, n + 1))
     assert all((b - a) * width / max(1, n - 1) >= 14 for a, b in pairwise(axis["values"]))
-    texts = json.loads(axis["labelExpr"].removesuffix("[datum.value - 1]"))
+    texts = labels_in(axis["labelExpr"])
     assert len(texts) == n
     assert texts[0] == "1 ·the"
 
