@@ -17,7 +17,7 @@ SEED, INPUTS, DAMAGED, AT_ONCE = 1, 300, 100, 25
 @pytest.fixture(scope="module")
 def visitor() -> Visitor:
     preload_default()
-    return Visitor()
+    return Visitor(drawn=5)
 
 
 @pytest.mark.parametrize("file", FILES)

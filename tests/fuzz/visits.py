@@ -14,8 +14,6 @@ from tests.fuzz.steps import FILES, Visit, usual
 from tests.fuzz.texts import hostile
 from tests.fuzz.ways import WAYS
 
-DRAWN = 5  # of so many visits, one also draws a picture as a file, which takes long
-
 
 @dataclass
 class Outcome:
@@ -44,9 +42,13 @@ def all_visits(seed: int, inputs: int) -> Iterator[Visit]:
 
 
 class Visitor:
-    """Makes visits; a session is kept for each page and model, as long as it is only typed into."""
+    """Makes visits; a session is kept for each page and model, as long as it is only typed into.
 
-    def __init__(self) -> None:
+    One of `drawn` visits also draws a picture of the page as a file, which takes long.
+    """
+
+    def __init__(self, drawn: int) -> None:
+        self.drawn = drawn
         self.open: dict[tuple[str, str], AppTest] = {}
 
     def make(self, visit: Visit) -> Outcome:
@@ -57,7 +59,7 @@ class Visitor:
                 for step in way(self.session, visit):
                     outcome.seconds = max(outcome.seconds, step.seconds)
                     outcome.problems += step.problems()
-            picture = None if visit.number % DRAWN else visit.number // DRAWN
+            picture = None if visit.number % self.drawn else visit.number // self.drawn
             outcome.problems += download_problems(files, picture)
         except Exception as error:  # the harness itself: a hang, for one
             outcome.problems.append(f"{type(error).__name__}: {error}")
