@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, fields
 import torch
 import transformers
 
+from core.model.architectures import MATRICES
+
 FORMAT = 1
 LONGEST_NAME, LONGEST_REASON = 1_000, 10_000  # characters, in a file that may come from anyone
 
@@ -65,13 +67,14 @@ def header_from(described: dict) -> Header:
         kind = kinds.get(spec.type, tuple)
         if not isinstance(getattr(header, spec.name), kind):
             raise ValueError(f"{spec.name} is no {spec.type}")
-    names = (*header.modules, *header.mlp_matrices)
-    numbers = (header.n_layers, header.vocabulary_size, header.total, header.done, header.counted)
+    counts = ("n_layers", "vocabulary_size", "total", "done", "counted", "correct")
+    numbers = [getattr(header, name) for name in counts]
     if not all(isinstance(v, int) and 0 <= v < 10**9 for v in numbers) or header.n_layers > 1000:
         raise ValueError("numbers out of range")
-    if not all(isinstance(name, str) for name in names):
-        raise ValueError("a module has no name")
-    for text in (header.model, header.fingerprint, header.records, header.digest, *names):
+    for names in (header.modules, header.mlp_matrices):
+        if not names or list(names) != [name for name in MATRICES if name in names]:
+            raise ValueError("a module that there is not")
+    for text in (header.model, header.fingerprint, header.records, header.digest):
         check_text(text, LONGEST_NAME)
     for text in (text for pair in header.skipped for text in pair):
         check_text(text, LONGEST_REASON)

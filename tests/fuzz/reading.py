@@ -7,7 +7,6 @@ import gc
 import os
 import sys
 import time
-import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -71,17 +70,13 @@ def ready(kind: str) -> None:
 
 @contextlib.contextmanager
 def watched(reading: Reading) -> Iterator[None]:
-    """What Python allocates at most, and by how much the process grows at most where Linux says."""
+    """By how much the process grows at most, where the system tells."""
     gc.collect()
     before = resident_peak(reset=True)
-    tracemalloc.start()
     try:
         yield
     finally:
-        traced = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        grown = resident_peak(reset=False) - before
-        reading.memory = max(traced, grown)
+        reading.memory = max(0, resident_peak(reset=False) - before)
 
 
 def resident_peak(*, reset: bool) -> int:
