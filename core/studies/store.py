@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-LARGEST_FILE = 64 * 2**20  # bytes of a file that is read back
+LARGEST_FILE = 32 * 2**20  # bytes of a file that is read back
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -6,7 +6,6 @@ exceptions.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,13 +17,17 @@ import pandas as pd
 from core.errors import PromptError
 from core.gradients.segments import SEGMENTS
 from core.studies.header import Header, header_from
+from core.studies.parquet import read_table
 from core.studies.store import as_zip, reader, write_folder
 from core.studies.tally import Tally
 
 HEADER = "study.json"
 GROUPS = ("correctly", "wrongly")  # how the model answered before any change
 ALL = "all"
-EXCEPTION_COLUMNS = ["case_id", "prompt", "layer", "matrix", "rank", "prompt_length"]
+EXCEPTION_TEXTS = ["case_id", "prompt"]
+EXCEPTION_NUMBERS = ["layer", "matrix", "rank", "prompt_length"]
+EXCEPTION_COLUMNS = [*EXCEPTION_TEXTS, *EXCEPTION_NUMBERS]
+MOST_EXCEPTIONS = 500_000
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Sums:
             tally.add(group, record[name])
 
     def as_table(self) -> pd.DataFrame:
-        """All running values as rows, in an order that `from_table` knows."""
+        """All running values as rows, in an order that `from_content` knows."""
         parts = [
             pd.DataFrame(
                 {"quantity": name, "n": t.n.ravel(), "mean": t.mean.ravel(), "m2": t.m2.ravel()}
@@ -64,8 +67,11 @@ class Sums:
         return pd.concat(parts, ignore_index=True)
 
     @classmethod
-    def from_table(cls, table: pd.DataFrame, header: Header) -> Sums:
+    def from_content(cls, content: bytes, header: Header) -> Sums:
+        """From the parquet file of `as_table`."""
         sums = cls.empty(header)
+        most = sum(tally.n.size for tally in sums.tallies.values())
+        table = read_table(content, ["quantity"], ["n", "mean", "m2"], most_rows=most)
         for name, tally in sums.tallies.items():
             rows = table[table["quantity"] == name]
             for column in ("n", "mean", "m2"):
@@ -180,8 +186,8 @@ class Study:
             described = json.loads(read(HEADER))
             sums_name, exceptions_name = described.pop("files")
             header = header_from(described)
-            sums = Sums.from_table(pd.read_parquet(io.BytesIO(read(sums_name))), header)
-            rows = pd.read_parquet(io.BytesIO(read(exceptions_name)))[EXCEPTION_COLUMNS]
+            sums = Sums.from_content(read(sums_name), header)
+            rows = exceptions_from(read(exceptions_name))
             check_exceptions(rows, header)
         except Exception as error:  # a damaged archive fails in a dozen ways
             raise PromptError(
@@ -203,6 +209,11 @@ class Study:
                 f"{saved.header.seed}. Choose an empty folder."
             )
         return saved
+
+
+def exceptions_from(content: bytes) -> pd.DataFrame:
+    """The exceptions of a study's file."""
+    return read_table(content, EXCEPTION_TEXTS, EXCEPTION_NUMBERS, most_rows=MOST_EXCEPTIONS)
 
 
 def check_exceptions(rows: pd.DataFrame, header: Header) -> None:

@@ -13,6 +13,9 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 import core
 from app.settings import EDIT_BYTES
 from core.model.edit_files import KEY
@@ -217,13 +220,32 @@ def damaged_study(rng: random.Random) -> bytes:
         return bytes_changed(study_file(), rng)
     with zipfile.ZipFile(io.BytesIO(study_file())) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
-    if rng.random() < 0.7:
+    if rng.random() < 0.1:
+        name = rng.choice([name for name in files if name != "study.json"])
+        files[name] = parquet_bomb(files[name], rng)
+    elif rng.random() < 0.7:
         changed = json_changed(json.loads(files["study.json"]), rng)
         files["study.json"] = json.dumps(changed).encode()
     else:
         name = rng.choice(list(files))
         files[name] = bytes_changed(files[name], rng)
     return zipped(files)
+
+
+def parquet_bomb(content: bytes, rng: random.Random) -> bytes:
+    """A table of the same columns with ever the same row, or a long text in each."""
+    schema = pq.read_schema(io.BytesIO(content))
+    rows, length = rng.choice([(5_000_000, 1), (2_000, 100_000), (300, 1_000_000)])
+    rows_of = pa.array([0], pa.int32()).take(pa.array([0] * rows))
+    columns = {
+        field.name: pa.DictionaryArray.from_arrays(rows_of, pa.array(["a" * length]))
+        if pa.types.is_large_string(field.type)
+        else pa.repeat(pa.scalar(0, field.type), rows)
+        for field in schema
+    }
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer, compression=rng.choice(["snappy", "zstd", "gzip"]))
+    return buffer.getvalue()
 
 
 def read_study(data: bytes) -> object:
