@@ -103,7 +103,8 @@ def chosen_key() -> str:
 
 def propose_subject(prompt: str) -> None:
     """Put a subject into its field, unless the user has written one."""
-    proposal = subject_of(prompt)
+    # Thousands of known subjects are looked for, which in an endless prompt would take minutes.
+    proposal = subject_of(prompt) if len(prompt) <= PROMPT_CHARACTERS else ""
     current = st.session_state.get(SUBJECT)
     untouched = current is None and SUBJECT not in st.query_params
     if untouched or current == st.session_state.get(PROPOSED) or (current == "" and proposal):

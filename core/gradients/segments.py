@@ -22,6 +22,7 @@ BEFORE, FIRST, MIDDLE, LAST_OF_SUBJECT, AFTER, FURTHER, LAST = SEGMENTS = (
     "last token",
 )
 
+LONGEST_NAMED = 200  # characters of a subject that a message repeats
 CAPITALISED = re.compile(r"[^\W\d_][\w'’.-]*|\d[\w'’.-]*")
 # Words that may stand inside a name, but neither begin nor end it: "Bank of England".
 JOINING = {"of", "the", "de", "la", "le", "von", "van", "der", "and", "al", "bin", "da", "del"}
@@ -67,11 +68,20 @@ def find_subject(prompt: str, subject: str) -> tuple[int, int]:
     wanted = subject.strip()
     if not wanted:
         raise PromptError("The subject is empty. Copy the words that the sentence is about.")
-    whole = re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", prompt)
-    start = whole.start() if whole else prompt.find(wanted)
+    first = start = prompt.find(wanted)
+    while start >= 0 and not stands_alone(prompt, start, start + len(wanted)):
+        start = prompt.find(wanted, start + 1)
+    start = start if start >= 0 else first
     if start < 0:
-        raise PromptError(f"The subject {wanted!r} is not in the prompt. Copy it from there.")
+        named = wanted if len(wanted) <= LONGEST_NAMED else f"{wanted[:LONGEST_NAMED]}…"
+        raise PromptError(f"The subject {named!r} is not in the prompt. Copy it from there.")
     return start, start + len(wanted)
+
+
+def stands_alone(prompt: str, start: int, end: int) -> bool:
+    """Whether no letter, digit or underscore touches the characters [start, end)."""
+    around = prompt[max(0, start - 1) : start] + prompt[end : end + 1]
+    return not any(character.isalnum() or character == "_" for character in around)
 
 
 def propose_subject(prompt: str) -> str:

@@ -115,6 +115,12 @@ def test_what_the_user_has_written_stays(session):
     assert session.session_state[state.SUBJECT] == RECORDS[1].subject
 
 
+def test_an_endless_prompt_is_not_searched_for_subjects(session, monkeypatch):
+    monkeypatch.setattr(state, "subject_of", lambda prompt: pytest.fail("searched"))
+    state.propose_subject("Obama " * state.PROMPT_CHARACTERS)
+    assert session.session_state[state.SUBJECT] == ""
+
+
 def test_an_emptied_field_gets_the_proposal_again(session):
     state.propose_subject(RECORDS[0].prompt)
     session.session_state[state.SUBJECT] = ""

@@ -1,5 +1,7 @@
 """Segments over both architectures' tokenizers: each token once, the subject's text covered."""
 
+import re
+
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -137,6 +139,25 @@ def test_a_whole_word_is_preferred_to_a_part_of_a_word():
     assert find_subject("Obama and Obama", "Obama") == (0, 5)
     assert find_subject("C++ and C are", " C ") == (0, 1)
     assert find_subject("the a.b and axb", "a.b") == (4, 7)
+
+
+@given(st.text("ab_ .é1", max_size=12), st.text("ab_ .é1", min_size=1, max_size=3))
+def test_a_subject_is_found_as_a_whole_word_first(prompt, subject):
+    """As a pattern would find it; patterns of any text would be kept in memory."""
+    wanted = subject.strip()
+    whole = re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", prompt)
+    start = whole.start() if whole else prompt.find(wanted)
+    if not wanted or start < 0:
+        with pytest.raises(PromptError):
+            find_subject(prompt, subject)
+    else:
+        assert find_subject(prompt, subject) == (start, start + len(wanted))
+
+
+def test_an_endless_subject_is_named_by_its_beginning():
+    with pytest.raises(PromptError) as error:
+        find_subject("Obama grew up in", "x" * 100_000)
+    assert len(str(error.value)) < 300
 
 
 @pytest.mark.parametrize("prompt", ["▁", "▁ is a mark", "It is ▁ or ▁", "▁unknown▁ is"])
