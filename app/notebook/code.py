@@ -12,9 +12,8 @@ from app.shell.state import Request
 from app.words import file_name
 
 # Calls whose result depends on the active edits.
-EDITABLE_CALL = re.compile(
-    r"(\b(?:trace|forward_lens|rank_curve|edit_strength)\((?!.*edits=)[^()]*)\)"
-)
+EDITABLE_CALL = re.compile(r"(\b(?:trace|forward_lens|rank_curve|edit_strength)\([^()]*)\)")
+GIVEN_EDITS = re.compile(r"\bedits\b")  # in a line that says itself which edits it is about
 
 
 def code_lines(request: Request, *lines: str) -> str:
@@ -26,7 +25,10 @@ def code_lines(request: Request, *lines: str) -> str:
     given = [f"prompt, target = {literal(request.prompt)}, {literal(request.target)}"]
     names = [entry.name for entry in request.entries]
     if names:
-        lines = tuple(EDITABLE_CALL.sub(r"\1, edits=edits)", line) for line in lines)
+        lines = tuple(
+            line if GIVEN_EDITS.search(line) else EDITABLE_CALL.sub(r"\1, edits=edits)", line)
+            for line in lines
+        )
     if any("subject" in line for line in lines):
         given.append(f"subject = {literal(request.subject)}")
     return program(request.model_name, lines, given=given, edit_names=names)

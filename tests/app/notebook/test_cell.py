@@ -4,6 +4,7 @@ import ast
 import io
 import json
 from functools import cache
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -79,6 +80,21 @@ def test_the_code_imports_what_it_uses_and_opens_the_chosen_model():
     code = code_lines(request, "table = vjp_norms(trace(model, prompt, target))")
     assert code.splitlines()[0] == "from core import load_model, trace, vjp_norms"
     assert f'model = load_model("{BUILTIN_FOLDER}/tiny-gpt2")' in code
+
+
+def test_the_code_gives_edits_to_what_depends_on_them_and_changes_no_text():
+    request = Request("tiny-gpt2", "say trace(x)", "b", entries=(SimpleNamespace(name="mine"),))
+    lines = [
+        "table = vjp_norms(trace(model, prompt, target))",
+        "table = side_effects(model, edits, target=target, paraphrases=['a trace(model) b'])",
+        "table = forward_lens(model, prompt, target, edits=())",
+    ]
+    code = code_lines(request, *lines).splitlines()
+    assert code[-3:] == [
+        "table = vjp_norms(trace(model, prompt, target, edits=edits))",
+        *lines[1:],
+    ]
+    assert 'prompt, target = "say trace(x)", "b"' in code
 
 
 @given(TEXT)
