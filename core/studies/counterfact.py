@@ -20,7 +20,7 @@ from core.errors import PromptError
 from core.gradients.segments import find_subject
 
 MINI_COUNTERFACT = Path(__file__).resolve().parents[2] / "data" / "mini_counterfact.json"
-LONGEST_TEXT = 2000  # characters of a prompt, subject or target
+LONGEST_TEXT, LONGEST_ID = 2000, 200  # characters: of a prompt, subject or target; of a case_id
 MOST_SKIPPED = 10_000  # records that cannot be used; a file with more is something else
 MARK = b"\xef\xbb\xbf"  # that some programs put before UTF-8
 DECODER = json.JSONDecoder()
@@ -217,7 +217,18 @@ def text_of(item: dict, name: str) -> str:
         raise PromptError(f"its {name} is {found}.")
     if len(value) > LONGEST_TEXT:
         raise PromptError(f"its {name} has {len(value):,} characters; at most {LONGEST_TEXT:,}.")
+    if not is_whole(value):
+        raise PromptError(f"its {name} holds half of a character.")
     return value
+
+
+def is_whole(text: str) -> bool:
+    """Whether a text holds no half of a character: JSON can say one, and nothing can show it."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def target_of(rewrite: dict, name: str) -> str:
@@ -231,9 +242,12 @@ def texts_of(item: dict, name: str) -> tuple[str, ...]:
     """The texts of an optional field, one or a list of them; what is no text is left out."""
     value = item.get(name)
     values = value if isinstance(value, list) else [value]
-    return tuple(v for v in values if isinstance(v, str) and v.strip())
+    return tuple(v for v in values if isinstance(v, str) and v.strip() and is_whole(v))
 
 
 def case_id_of(item: dict, index: int) -> int | str:
+    """The record's own number or name; its place in the file, where that is none or endless."""
     value = item.get("case_id", index)
-    return value if isinstance(value, int | str) else index
+    if not isinstance(value, int | str) or not is_whole(str(value)):
+        return index
+    return value if len(str(value)) <= LONGEST_ID else index

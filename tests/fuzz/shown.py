@@ -158,5 +158,6 @@ def code_problems(code: str, prompt: str | None) -> Iterator[str]:
         yield f"the code is no Python ({error}): {code[:200]!r}"
         return
     texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
-    if prompt is not None and "prompt" in code and prompt not in texts:
+    named = re.search(r"(?m)^prompt\b", code)
+    if prompt is not None and named and prompt not in texts:
         yield f"the code's prompt is another: {code[:200]!r}"

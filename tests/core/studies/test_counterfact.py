@@ -119,8 +119,9 @@ def test_the_real_file_is_read_whole():
 def test_optional_fields_and_case_ids():
     bare = {k: FLAT[k] for k in ("prompt", "subject", "target_new", "ground_truth")}
     odd = bare | {"case_id": "x-1", "rephrase_prompt": [1, "", "Obama is"], "locality_prompt": None}
-    records = load(as_list(bare, odd, bare | {"case_id": [3]}))
-    assert [record.case_id for record in records] == [0, "x-1", 2]
+    endless = [bare | {"case_id": "x" * 201}, bare | {"case_id": 10**300}]
+    records = load(as_list(bare, odd, bare | {"case_id": [3]}, *endless))
+    assert [record.case_id for record in records] == [0, "x-1", 2, 3, 4]
     assert records[0].paraphrases == records[0].neighbours == ()
     assert records[1].paraphrases == ("Obama is",)
 
@@ -177,6 +178,15 @@ def test_a_broken_list_keeps_what_came_before(tail):
     assert [record.case_id for record in records] == [7, 8]
     assert records.skipped[0][0] == 2
     assert "broken here" in records.skipped[0][1]
+
+
+def test_halves_of_characters_are_no_text():
+    """JSON can say them; no table and no page can hold them."""
+    halves = {"case_id": "\udfff", "rephrase_prompt": ["Obama \ud800", "Obama is"]}
+    records = load(json.dumps([FLAT | halves, FLAT | {"target_new": "Par\ud800is"}]).encode())
+    assert [record.case_id for record in records] == [0]
+    assert records[0].paraphrases == ("Obama is",)
+    assert records.skipped == ((1, "its target_new holds half of a character."),)
 
 
 HOSTILE = {
