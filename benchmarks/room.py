@@ -6,6 +6,7 @@ and thinks for 0 to 2 s (`--think`) before each. In each of five waves every ses
 
 Prints, for each number of sessions: p50 and p95 of an opened page and of a changed prompt, pages a
 second, errors; and the server's memory at start, after the first and after the last wave.
+`--browsers 2` lets two real browsers look at the first page beside them, on the same cores.
 `--model` chooses the model, `--pages` several pages; `--script FILE` a Python file that starts the
 server in another way, to compare two versions in one run.
 """
@@ -23,6 +24,7 @@ from urllib.parse import urlencode
 
 from websockets.asyncio.client import connect
 
+from benchmarks.real_browsers import watching
 from benchmarks.visitor import Server, Session, new_prompt, server
 
 WAVES = 5
@@ -104,13 +106,20 @@ def main() -> None:
     parser.add_argument("--pages", nargs="*", default=[""], help='paths; "" is Start')
     parser.add_argument("--model", default="tiny-gpt2")
     parser.add_argument("--think", type=float, default=2.0, help="seconds at most")
+    parser.add_argument("--browsers", type=int, default=0, help="real ones beside the sessions")
     parser.add_argument("--script", type=Path, help="starts the server in another way")
     given = parser.parse_args()
     with server(given.script) as place:
         asyncio.run(room(place, 1, given.pages, given.model, 0.0))
         print("  (that one warmed the server up)")
         for sessions in given.sessions:
-            asyncio.run(room(place, sessions, given.pages, given.model, given.think))
+            beside = watching(
+                place.address, given.browsers, given.pages[0], given.model, given.think
+            )
+            with beside as seen:
+                asyncio.run(room(place, sessions, given.pages, given.model, given.think))
+            if seen:
+                print(f"  {given.browsers} browsers beside them: {told('a picture', seen)}")
 
 
 if __name__ == "__main__":
