@@ -6,12 +6,15 @@ import ctypes
 import gc
 import os
 import sys
+import threading
+import time
 from contextlib import suppress
 
 from streamlit import net_util
 
 ARENAS = 2
 M_ARENA_MAX = -8  # of glibc's mallopt
+GIVE_BACK_EVERY = 20.0  # seconds
 
 
 def begin() -> None:
@@ -24,13 +27,31 @@ def begin() -> None:
     up meanwhile, whenever another site's page tries to connect.
 
     All threads share two of glibc's heaps: each of the many short-lived ones would else get one
-    of up to 16, and what a page frees there is not given back.
+    of up to 16. What pages have freed in them goes back to the system now and then.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     net_util._external_ip = ""
+    libc = glibc()
+    if libc is not None:
+        libc.mallopt(M_ARENA_MAX, ARENAS)
+        threading.Thread(target=give_back, args=(libc,), daemon=True, name="give back").start()
+
+
+def glibc() -> ctypes.CDLL | None:
+    """The C library, where it is the one that has these knobs."""
     if sys.platform.startswith("linux"):
-        with suppress(OSError, AttributeError):  # another libc
-            ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
+        with suppress(OSError, AttributeError):
+            libc = ctypes.CDLL(None)
+            if libc.mallopt and libc.malloc_trim:
+                return libc
+    return None
+
+
+def give_back(libc: ctypes.CDLL) -> None:
+    """Return freed memory to the system, for as long as the server runs."""
+    while True:
+        time.sleep(GIVE_BACK_EVERY)
+        libc.malloc_trim(0)
 
 
 def freeze() -> None:
