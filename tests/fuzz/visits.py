@@ -23,10 +23,13 @@ class Outcome:
 
 
 def visit_of(seed: int, number: int) -> Visit:
-    """The pages take turns; all else is drawn."""
+    """The pages take turns; all else is drawn, a page's own ways more often."""
     rng = random.Random(f"{seed}:{number}")
     file = FILES[number % len(FILES)]
-    way = rng.choice([way for way, (_, _, pages) in WAYS.items() if not pages or file in pages])
+    often = {
+        way: 4 if pages else 1 for way, (_, _, pages) in WAYS.items() if file in pages or not pages
+    }
+    (way,) = rng.choices(list(often), list(often.values()))
     _, texts, _ = WAYS[way]
     return Visit(
         seed, number, file, rng.choice(BUILTIN), way, tuple(hostile(rng) for _ in range(texts))
