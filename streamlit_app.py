@@ -1,5 +1,6 @@
 """The entry point: `streamlit run` in this folder finds it and opens the app."""
 
+import asyncio
 from contextlib import asynccontextmanager
 
 import streamlit as st
@@ -19,7 +20,9 @@ async def warm_up(_: st.App):
 
     preload_default()
     resume_studies()
+    giving_back = asyncio.create_task(process.give_back())
     yield
+    giving_back.cancel()
 
 
 app = st.App("app/main.py", lifespan=warm_up)

@@ -48,7 +48,7 @@ class Times:
 
 async def visit(address: str, page: str, model: str, think: float, times: Times) -> None:
     """One person in one wave: opens a page, types another prompt, and leaves."""
-    rng = random.Random(hash(new_prompt()))
+    rng = random.Random()
     query = urlencode({"model": model, "prompt": new_prompt(), "target": "Paris"})
     await asyncio.sleep(rng.uniform(0, think))
     try:

@@ -46,7 +46,7 @@ def load(key: str) -> core.LanguageModel:
     def read() -> core.LanguageModel:
         leave()
         name, precision = split_key(key)
-        if name != pinned_model() and (problem := refusal(key)):
+        if problem := refusal(key):
             raise core.ModelError(problem)
         model = core.load_model(name, dtype=precision or None)
         freeze()
@@ -95,6 +95,8 @@ def label(name: str) -> str:
 def refusal(name: str) -> str:
     """Why the operator does not let visitors open this model; empty if they may."""
     name, _ = split_key(name.strip())  # what is typed may end like a key, and is then loaded so
+    if looks_like_folder(name) and name == pinned_model():
+        return ""  # the operator's own choice
     closed = settings.FOLDERS.value is not None and is_elsewhere(name)
     if looks_like_folder(name) and (closed or not settings.folder_allowed(name)):
         return "This server opens model folders only where its operator allows it. Choose another."

@@ -144,7 +144,7 @@ def model_field() -> core.LanguageModel | None:
     if not name:
         st.session_state["problem"] = "Type a model's folder or name on the left."
         return None
-    problem = "" if pinned_model() and looks_like_folder(name) else refusal(name)
+    problem = refusal(name)
     if not problem and not core.is_on_this_machine(name) and not looks_like_folder(name):
         or_else = "" if pinned_model() else ", or use the built-in model"
         st.session_state["problem"] = (

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Callable
@@ -98,7 +99,11 @@ def order_in(folder: Path) -> Order | None:
 
 @st.cache_resource(show_spinner=False)
 def home() -> Home:
-    return Home(cache_folder() / "studies")
+    try:
+        return Home(cache_folder() / "studies")
+    except OSError:
+        log.exception("studies cannot be kept here: they will not outlive this server")
+        return Home(Path(tempfile.mkdtemp(prefix="backward-lens-")))
 
 
 def study_job(order: Order, read: Callable[[], core.Records], total: int) -> Job:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import gc
 import os
 import sys
-import threading
-import time
 from contextlib import suppress
 
 from streamlit import net_util
@@ -34,7 +33,6 @@ def begin() -> None:
     libc = glibc()
     if libc is not None:
         libc.mallopt(M_ARENA_MAX, ARENAS)
-        threading.Thread(target=give_back, args=(libc,), daemon=True, name="give back").start()
 
 
 def glibc() -> ctypes.CDLL | None:
@@ -47,11 +45,12 @@ def glibc() -> ctypes.CDLL | None:
     return None
 
 
-def give_back(libc: ctypes.CDLL) -> None:
-    """Return freed memory to the system, for as long as the server runs."""
-    while True:
-        time.sleep(GIVE_BACK_EVERY)
-        libc.malloc_trim(0)
+async def give_back() -> None:
+    """Return freed memory to the system again and again; a task of the server's own loop."""
+    libc = glibc()
+    while libc is not None:
+        await asyncio.sleep(GIVE_BACK_EVERY)
+        await asyncio.to_thread(libc.malloc_trim, 0)
 
 
 def freeze() -> None:

@@ -170,3 +170,16 @@ def test_a_study_that_is_not_kept_writes_no_records(own_home):
     assert job.error == ""
     assert not (home.folder / "short" / RECORDS).exists()
     assert job.result.header.counted == 2
+
+
+def test_where_nothing_can_be_kept_the_server_starts_all_the_same(monkeypatch, tmp_path):
+    (tmp_path / "a-file").write_text("")
+    monkeypatch.setattr(study_jobs, "cache_folder", lambda: tmp_path / "a-file")
+    monkeypatch.setattr(study_jobs.tempfile, "mkdtemp", lambda prefix: str(tmp_path / "other"))
+    study_jobs.home.clear()
+    try:
+        assert study_jobs.home().folder.parent == tmp_path / "other"
+        assert resume_studies() == []
+        study_jobs.home().close()
+    finally:
+        study_jobs.home.clear()

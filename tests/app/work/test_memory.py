@@ -1,9 +1,11 @@
 """What visitors keep is counted: each one's, all together, and no more when they leave."""
 
+import threading
+
 import pytest
 
 from app.words import megabytes
-from app.work.memory import Belongings, Everybody, MemoryFullError
+from app.work.memory import Belongings, Everybody, MemoryFullError, everybody
 
 MB = 10**6
 
@@ -48,3 +50,13 @@ def test_less_than_before_is_always_right(monkeypatch):
     everybody.claim(ann, "edits", 8 * MB)
     assert ann.total == 8 * MB
     assert megabytes(everybody.total) == "8 MB"
+
+
+def test_who_leaves_takes_everything_along_on_whatever_thread():
+    ann = Belongings()
+    before = everybody().total
+    everybody().claim(ann, "edits", MB)
+    thread = threading.Thread(target=ann.leave)
+    thread.start()
+    thread.join(10)
+    assert everybody().total == before

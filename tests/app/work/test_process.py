@@ -1,5 +1,6 @@
 """What the process asks of the system at start."""
 
+import asyncio
 import os
 
 import pytest
@@ -34,19 +35,25 @@ def test_no_server_elsewhere_is_asked_for_the_address(monkeypatch):
 
 
 def test_freed_memory_goes_back_again_and_again(monkeypatch):
-    class EnoughError(Exception):
-        pass
+    trimmed = []
 
     class Library:
-        trimmed = 0
+        def malloc_trim(self, kept: int) -> None:
+            trimmed.append(kept)
 
-        def malloc_trim(self, kept):
-            self.trimmed += 1
-            if self.trimmed == 3:
-                raise EnoughError
+    async def server() -> None:
+        task = asyncio.create_task(process.give_back())
+        while len(trimmed) < 3:
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
-    library, slept = Library(), []
-    monkeypatch.setattr(process.time, "sleep", slept.append)
-    with pytest.raises(EnoughError):
-        process.give_back(library)
-    assert slept == [process.GIVE_BACK_EVERY] * 3
+    monkeypatch.setattr(process, "glibc", Library)
+    monkeypatch.setattr(process, "GIVE_BACK_EVERY", 0.0)
+    asyncio.run(asyncio.wait_for(server(), 30))
+    assert set(trimmed) == {0}
+
+
+def test_where_there_is_no_such_library_nothing_is_done():
+    asyncio.run(asyncio.wait_for(process.give_back(), 30))
