@@ -39,12 +39,15 @@ def overview(here: Visit) -> None:
         workshop = here.workshop
         queues = [("a page", people_waiting()), *room().queues()]
         queues = [(what, n) for what, n in queues if n]
-        row = st.columns(5)
-        row[0].metric("People here", len(room().people(workshop.id)))
-        row[1].metric("Pieces of work running", len(room().running(workshop.id)))
-        row[2].metric("Waiting", sum(n for _, n in queues))
-        row[3].metric("Memory of the server", megabytes(psutil.Process().memory_info().rss))
-        row[4].metric("Time left", hours_and_minutes(workshop.expires - now()))
+        row = st.container(horizontal=True, gap="large")  # which goes on below where it is narrow
+        for label, value in (
+            ("People here", len(room().people(workshop.id))),
+            ("Pieces of work running", len(room().running(workshop.id))),
+            ("Waiting", sum(n for _, n in queues)),
+            ("Memory of the server", megabytes(psutil.Process().memory_info().rss)),
+            ("Time left", hours_and_minutes(workshop.expires - now())),
+        ):
+            row.metric(label, value, width="content")
         st.caption(plain(background(queues, room().others(workshop.id))))
 
     look()
