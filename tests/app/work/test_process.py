@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from streamlit import net_util
@@ -34,6 +36,12 @@ def test_no_server_elsewhere_is_asked_for_the_address(monkeypatch):
     assert not server_util.is_url_from_allowed_origins("https://elsewhere.example")
 
 
+def run(work: Coroutine[object, object, None]) -> None:
+    """In a thread of its own: the tests' own may have a loop, of a browser's."""
+    with ThreadPoolExecutor() as pool:
+        pool.submit(asyncio.run, asyncio.wait_for(work, 30)).result()
+
+
 def test_freed_memory_goes_back_again_and_again(monkeypatch):
     trimmed = []
 
@@ -51,9 +59,9 @@ def test_freed_memory_goes_back_again_and_again(monkeypatch):
 
     monkeypatch.setattr(process, "glibc", Library)
     monkeypatch.setattr(process, "GIVE_BACK_EVERY", 0.0)
-    asyncio.run(asyncio.wait_for(server(), 30))
+    run(server())
     assert set(trimmed) == {0}
 
 
 def test_where_there_is_no_such_library_nothing_is_done():
-    asyncio.run(asyncio.wait_for(process.give_back(), 30))
+    run(process.give_back())
