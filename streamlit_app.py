@@ -4,9 +4,11 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import streamlit as st
+from starlette.middleware import Middleware
 
 from app import settings
 from app.work import process
+from app.work.own import VisitorCookie
 
 settings.require_valid()
 process.begin()
@@ -25,4 +27,4 @@ async def warm_up(_: st.App):
     giving_back.cancel()
 
 
-app = st.App("app/main.py", lifespan=warm_up)
+app = st.App("app/main.py", lifespan=warm_up, middleware=[Middleware(VisitorCookie)])

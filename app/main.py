@@ -60,7 +60,7 @@ def draw() -> None:
     if not let_in:
         door({PROMPT: "Prompt", SUBJECT: "Subject", TARGET: "Target"})
         return
-    keep_code(page.url_path == WORKSHOP_PAGE[2])
+    keep_code(page.url_path == WORKSHOP_PAGE.path)
     attend()
     st.session_state[AT_ONCE] = limits.jobs_at_once()
     be_here(session_jobs())

@@ -3,11 +3,12 @@
 import streamlit as st
 
 from app.cells.backward import backward_cell
+from app.notebook.cell import page_title
 from app.shell.examples import examples_for
 from app.shell.model_offers import real_model_button, real_model_progress
 from app.shell.state import chosen_model, require_request, use_example
 
-st.header("What would the model learn?", anchor=False)
+page_title("What would the model learn?")
 st.markdown(
     "A language model learns by small corrections. Type the beginning of a sentence and the word "
     "that should come next: Backward Lens shows, layer by layer and token by token, which words "

@@ -96,10 +96,13 @@ def is_dark() -> bool:
     return st.context.theme.type == "dark"
 
 
-def page_title(question: str, technical: str) -> None:
-    """The page's question, and its name in the paper, small."""
-    st.header(question, anchor=False)
-    st.caption(technical)
+def page_title(question: str, technical: str = "") -> None:
+    """The page's question with what can be done with the whole page, and its name in the paper,
+    small."""
+    head = st.container(horizontal=True, vertical_alignment="center", key="page_head")
+    head.header(question, anchor=False)
+    if technical:
+        st.caption(technical)
 
 
 def edits_title(edits: int) -> str:

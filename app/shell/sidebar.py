@@ -24,7 +24,7 @@ from app.shell.models import (
     short_name,
     start_download,
 )
-from app.shell.navigation import JOB_PAGES, PAGES
+from app.shell.navigation import JOB_PAGES, page_at
 from app.shell.pinned_field import pinned_field
 from app.shell.precision_field import precision_field
 from app.shell.state import (
@@ -250,8 +250,8 @@ def jobs_field(page: str) -> None:
 def draw_jobs(jobs: Mapping[str, Job]) -> None:
     for slot, job in jobs.items():
         draw_bar(job)
-        file, title = next((f, t) for f, t, path in PAGES if path == JOB_PAGES[slot])
-        st.page_link(f"../pages/{file}", label=f"Go to {title}")
+        page = page_at(JOB_PAGES[slot])
+        st.page_link(page.script, label=f"Go to {page.title}")
 
 
 def show_target(

@@ -110,7 +110,7 @@ def links(workshop: Workshop, code: str, lead: str, address: str) -> list[str]:
         f"For the participants (the code alone is {code}):",
         f"  {address}/?workshop={code}",
         "For the facilitator, and nobody else:",
-        f"  {address}/{WORKSHOP_PAGE[2]}?lead={lead}",
+        f"  {address}/{WORKSHOP_PAGE.path}?lead={lead}",
         "",
         "Keep these lines: the codes are stored nowhere and cannot be shown again.",
     ]
@@ -185,7 +185,7 @@ def checked_model(name: str) -> str:
 
 def checked_pages(text: str) -> tuple[str, ...]:
     """Paths in the menu's order; all where nothing is written."""
-    names = {path or START: path for _, _, path in PAGES}
+    names = {page.path or START: page.path for page in PAGES}
     wanted = [part.strip().lower() for part in text.split(",") if part.strip()]
     for name in wanted:
         if name not in names:

@@ -30,15 +30,20 @@ BROKEN = "the JSON is broken here; what follows was not read"
 
 @dataclass(frozen=True)
 class Record:
-    """One fact and its rewrite. `target_true` is what is right, `target_new` what to learn."""
+    """One fact and its rewrite. `target_true` is what is right, `target_new` what to learn.
+
+    Prompts of one's own (core.studies.prompts) may have no subject and no right answer, and may
+    belong to a group; CounterFact's facts have both, and no group.
+    """
 
     case_id: int | str
     prompt: str  # the subject filled in
-    subject: str
+    subject: str | None
     target_new: str
-    target_true: str
+    target_true: str | None
     paraphrases: tuple[str, ...] = ()
     neighbours: tuple[str, ...] = ()
+    group: str = ""
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def open_path(page: Page, server: str, path: str) -> None:
 
 def test_no_page_asks_anything_of_another_machine(watched):
     with opened(watched.window) as page:
-        for _, _, path in PAGES:
+        for path in [page.path for page in PAGES]:
             open_path(page, watched.server, path)
             expect(page.get_by_test_id("stMain").get_by_role("heading").first).to_be_visible()
     assert watched.asked > 100  # scripts, fonts, styles, and the pages' sockets
@@ -145,7 +145,7 @@ def answer(server: str, method: str, path: str, **headers: str) -> http.client.H
 def test_the_source_is_streamlits_own(server):
     """No script, style or font of ours stands in it, and all that it names lies on the server."""
     connection = http.client.HTTPConnection(urlsplit(server).netloc, timeout=30)
-    for _, _, path in PAGES:
+    for path in [page.path for page in PAGES]:
         connection.request("GET", f"/{path}")
         assert connection.getresponse().read() == OWN_INDEX.read_bytes()
     connection.close()

@@ -21,7 +21,7 @@ PATIENCE = 120  # seconds after which a page hangs
 # The subject is not the one that the app would propose, and replace with the next prompt's.
 GOOD = {"prompt": "Obama grew up in", "target": "Paris", "subject": "grew up"}
 FIELDS = tuple(GOOD)
-FILES = [file for file, _, _ in PAGES]
+FILES = [page.file for page in PAGES]
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def test_an_empty_page_offers_what_to_do():
     assert "only the original model answers" in texts(at)
     assert not at.code
     links = [link.proto.page for link in at.get("page_link")]
-    assert links == [path for file, _, path in PAGES if file == "edit.py"]
+    assert links == [page.path for page in PAGES if page.file == "edit.py"]
     assert at.button(key="ask_suggestion_0").label == PROMPT
 
 
