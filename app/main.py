@@ -20,8 +20,8 @@ from app.workshop.room import be_here
 from core.model.locks import person
 
 # A picture wider than the page scrolls inside its cell. It opens at its left end, where its rows
-# are named; a token table whose layers stand at the right opens there. The menu is kept low, so
-# that a laptop shows prompt and target below.
+# are named; a token table whose layers stand at the right opens there. The menu's groups show below
+# each page's title what it answers, which Streamlit keeps for a tooltip.
 STYLE = """<style>
 .stVegaLiteChart { max-width: 100%; overflow-x: auto; }
 [class*="st-key-opens_at_end_"] .stVegaLiteChart { direction: rtl; }
@@ -35,6 +35,13 @@ STYLE = """<style>
   .stVegaLiteChart { width: 100%; }
 [data-testid="stFullScreenFrame"]:has(button[aria-label^="Close fullscreen"])
   .stVegaLiteChart > svg { width: 100%; height: auto; max-height: calc(100vh - 6rem); }
+[data-testid="stTopNavPopoverBody"] [data-testid="stTopNavLinkContainer"] { position: relative; }
+[data-testid="stTopNavDropdownLink"]::after { content: ""; position: absolute; inset: 0; }
+[data-testid="stTopNavPopoverBody"] [data-testid="stTopNavLinkContainer"] > [aria-hidden="true"] {
+  position: static; width: auto; height: auto; max-width: 22rem; margin: 0; clip: auto;
+  clip-path: none; overflow: visible; white-space: normal; padding: 0 0.5rem 0.45rem; }
+[data-testid="stTopNavPopoverBody"] [data-testid="stTopNavLinkContainer"] > [aria-hidden="true"] p {
+  font-size: 0.8rem; line-height: 1.2; opacity: 0.8; }
 [data-testid="stSidebarHeader"] { height: 2rem; padding-bottom: 0; margin-bottom: 0; }
 [data-testid="stSidebarNavLink"] { min-height: 24px; line-height: 24px; margin: 0; }
 [data-testid="stSidebarNavLink"] * { line-height: 24px; }

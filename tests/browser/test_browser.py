@@ -9,6 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from app.shell.navigation import PAGES, page_at
 from tests.browser.conftest import THEMES, opened
+from tests.browser.menu import go_to
 from tests.conftest import random_model
 from tests.pages import test_pages as pages
 
@@ -76,7 +77,7 @@ def tour(windows, server, request) -> Iterator[Page]:
 def test_a_page_opens_and_follows_the_prompt(tour, path):
     page = tour
     title = page_at(path).title
-    page.get_by_test_id("stSidebarNav").get_by_text(title, exact=True).click()
+    go_to(page, title)
     heading = page.get_by_test_id("stMain").get_by_role("heading").first
     expect(heading).to_have_text(QUESTIONS[path], timeout=WAIT)
     settle(page)
@@ -152,7 +153,7 @@ def test_on_a_narrow_screen_a_picture_opens_where_its_rows_are_named(page, serve
 def test_moving_between_pages_keeps_what_was_typed(page, server):
     visit(page, server, prompt="Jack Dorsey founded", target="IBM")
     for title, path in [(page.title, page.path) for page in PAGES[1:]]:
-        page.get_by_test_id("stSidebarNav").get_by_text(title, exact=True).click()
+        go_to(page, title)
         expect(box(page, "Prompt")).to_have_value("Jack Dorsey founded")
         if path in CHARTS:
             settle(page)

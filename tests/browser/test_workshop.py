@@ -14,6 +14,7 @@ from app.workshop import store
 from app.workshop.gate import NO_CODE
 from app.workshop.plan import Workshop, plan
 from tests.browser.conftest import opened
+from tests.browser.menu import go_to, titles
 from tests.browser.serving import serving
 from tests.browser.test_browser import CHART, WAIT, box, idle, settle, type_into
 
@@ -54,10 +55,6 @@ def in_url(page: Page) -> dict[str, str]:
     return {name: value for name, (value, *_) in parse_qs(urlsplit(page.url).query).items()}
 
 
-def menu(page: Page) -> list[str]:
-    return page.get_by_test_id("stSidebarNavLink").all_text_contents()
-
-
 def metric(page: Page, label: str):
     return page.get_by_test_id("stMetric").filter(has_text=label).get_by_test_id("stMetricValue")
 
@@ -92,7 +89,7 @@ def test_a_participant_and_a_facilitator(participant, facilitator, closed_server
     settle(page)
     assert box(page, "Prompt").input_value() == made.prompt
     assert box(page, "Target").input_value() == made.target
-    assert menu(page) == ["Start", "Edit"]
+    assert titles(page) == ["Start", "Edit"]
     page.get_by_role("combobox", name="Model").click()
     expect(page.get_by_role("option")).to_have_count(1)
     expect(page.get_by_role("option")).to_contain_text("Tiny GPT-2")
@@ -102,7 +99,7 @@ def test_a_participant_and_a_facilitator(participant, facilitator, closed_server
     facilitator.goto(f"{closed_server}/workshop?lead={lead}")
     expect(metric(facilitator, "People here")).to_have_text("1", timeout=WAIT)
     expect(facilitator.get_by_text("Ana <i>B</i>.", exact=True)).to_be_visible(timeout=WAIT)
-    assert menu(facilitator) == ["Start", "Edit", "Workshop"]
+    assert titles(facilitator) == ["Start", "Workshop", "Edit"]
     idle(facilitator)
     facilitator.get_by_role("textbox", name="Message").fill(MESSAGE)
     facilitator.get_by_role("button", name="Send to all").click()
@@ -111,7 +108,7 @@ def test_a_participant_and_a_facilitator(participant, facilitator, closed_server
     facilitator.get_by_role("button", name="Start", exact=True).click()
     expect(page.get_by_role("timer")).to_contain_text("left for this exercise", timeout=WAIT)
 
-    page.get_by_test_id("stSidebarNav").get_by_text("Edit", exact=True).click()
+    go_to(page, "Edit")
     expect(page.get_by_text("Can you make it say something else?")).to_be_visible(timeout=WAIT)
     expect(notice).to_be_visible(timeout=WAIT)
     expect(page).to_have_url(re.compile(f"/edit.*workshop={code}"), timeout=WAIT)
@@ -123,7 +120,7 @@ def test_a_participant_and_a_facilitator(participant, facilitator, closed_server
 
     page.goto(f"{closed_server}/neurons?workshop={code}")
     expect(page.get_by_text("This page is not a part of the workshop.")).to_be_visible(timeout=WAIT)
-    page.get_by_text("Go to Start").click()
+    page.get_by_role("link", name="Go to Start").click()
     settle(page)
     page.goto("about:blank")
     expect(metric(facilitator, "People here")).to_have_text("0", timeout=WAIT)
@@ -136,11 +133,11 @@ def test_the_facilitators_code_leaves_the_address_with_the_page(
     page = facilitator
     page.goto(f"{closed_server}/workshop?lead={lead}")
     expect(page.get_by_text(f"{closed_server}/?workshop={code}")).to_be_visible(timeout=WAIT)
-    page.get_by_test_id("stSidebarNav").get_by_text("Start", exact=True).click()
+    go_to(page, "Start")
     settle(page)
     assert in_url(page)["workshop"] == code
     assert "lead" not in in_url(page)
-    page.get_by_test_id("stSidebarNav").get_by_text("Workshop", exact=True).click()
+    go_to(page, "Workshop")
     expect(metric(page, "Time left")).to_be_visible(timeout=WAIT)
     expect(page).to_have_url(re.compile(f"lead={lead}"), timeout=WAIT)
 
