@@ -9,6 +9,7 @@ from app.shell.menu import closed_page, is_open, menu
 from app.shell.navigation import WORKSHOP_PAGE
 from app.shell.sidebar import sidebar
 from app.shell.state import PROMPT, SUBJECT, TARGET
+from app.shell.tour import tour
 from app.words import plain
 from app.work.sessions import AT_ONCE, attend, session_jobs, this_person
 from app.work.turnstile import admitted
@@ -29,6 +30,10 @@ STYLE = """<style>
 /* The mark under the finding takes little of the picture's place. */
 .st-key-backward_under_finding { margin: -1rem 0 -0.5rem; }
 .st-key-backward_under_finding p { font-size: 0.8rem; }
+/* A token in small print is as dark as the print around it. */
+[data-testid="stCaptionContainer"] code { color: inherit; background: none; }
+/* The dark theme's accent is light: what stands on it is dark. */
+[data-testid^="stBaseButton-primary"] p { color: light-dark(#ffffff, #14161a); }
 /* The toolbar shows itself to the keyboard too; a picture in full screen grows. */
 [data-testid="stElementToolbar"]:focus-within { opacity: 1; }
 [data-testid="stFullScreenFrame"]:has(button[aria-label^="Close fullscreen"])
@@ -74,6 +79,7 @@ def draw() -> None:
     if not is_open(page.url_path):
         closed_page(page.url_path)
         return
+    tour(page.url_path)
     sidebar(page.url_path)
     notices()
     try:
