@@ -2,7 +2,7 @@
 
 core: errors <- model <- gradients <- editing and studies, which do not know each other.
 app: words, titles, outliers and settings <- charts <- findings <- work <- workshop <- shell <-
-notebook <- cells; pages <- main.
+gallery <- notebook <- cells; pages <- main.
 """
 
 import ast
@@ -26,7 +26,7 @@ BELOW_THE_SHELL = (
     "app.work",
     "app.workshop",
 )
-APP = (*BELOW_THE_SHELL, "app.shell", "app.notebook", "app.cells")
+APP = (*BELOW_THE_SHELL, "app.shell", "app.gallery", "app.notebook", "app.cells")
 # Each room, and what it may import besides itself. `core` is its public face.
 ROOMS = {
     "core.errors": (),
