@@ -12,7 +12,8 @@ from functools import cache
 
 from app.gallery.finding import GALLERY, read_finding
 from core import load_model
-from scripts.gallery_measures import Measures, failing
+from scripts.gallery_claims import failing
+from scripts.gallery_measures import Measures
 
 
 def main() -> None:

@@ -115,8 +115,8 @@ def finding_cell(finding: Finding, stored: Stored) -> None:
     picture = drawn(finding, stored, dark=is_dark())
     place.picture.caption(
         plain(
-            f"Stored: {short_name(finding.model)}, “{finding.prompt} …”, target “{finding.target}”. "
-            f"{picture.reading}"
+            f"Stored: {short_name(finding.model)}, “{finding.prompt} …”, target "
+            f"“{finding.target}”. {picture.reading}"
         )
     )
     place.draw(picture.chart, f"{picture.alt_text}. {finding.title}", fit=picture.fit)
@@ -154,9 +154,8 @@ def live_button(finding: Finding) -> str:
             args=(finding,),
             help=f"Opens {page.title} with {short_name(model)}, this prompt and this target.",
         )
-        if pressed:  # the callback has put everything into the fields
-            kept = {k: v for k, v in st.query_params.to_dict().items() if k != CHOSEN}
-            st.switch_page(page.script, query_params=kept | dict(finding.link))
+        if pressed:  # the callback has filled the fields, which stand in the link by themselves
+            st.switch_page(page.script, query_params={"model": model})
         return ""
     if problem := refusal(model):
         return f"It cannot be opened live here. {problem}"
@@ -177,8 +176,12 @@ def live_button(finding: Finding) -> str:
 
 
 def use_finding(finding: Finding) -> None:
-    """Put a finding into the fields of the sidebar; for callbacks."""
+    """Put a finding into the fields of the sidebar and its page's controls; for callbacks.
+
+    A link to the page would not do: what was chosen there before would stay.
+    """
     st.session_state[MODEL] = finding.model
     st.session_state[PROMPT] = finding.prompt
     st.session_state[TARGET] = finding.target
     st.session_state[SUBJECT] = finding.subject
+    st.session_state.update(finding.settings)

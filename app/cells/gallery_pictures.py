@@ -139,8 +139,8 @@ NORMS = {  # column, palette, title, how to read it
         "norm",
         "norm",
         "Signal: ‖δ‖ of FF2's output, L2",
-        "Each cell says how strong the learning signal is there. A frame marks the strongest of each "
-        "layer.",
+        "Each cell says how strong the learning signal is there. A frame marks the strongest of "
+        "each layer.",
     ),
     "input": (
         "input_norm",

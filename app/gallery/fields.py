@@ -77,6 +77,15 @@ def whole(low: int, high: int) -> Callable[[object], int]:
     return read
 
 
+def setting(value: object) -> str | int | float | bool:
+    """The value of a page's control."""
+    if isinstance(value, str):
+        return text(60)(value)
+    if not isinstance(value, (bool, *NUMBERS)) or value != value:
+        raise ValueError("must be a text, a number, true or false")
+    return value
+
+
 def layers(value: object) -> tuple[int, ...]:
     """ "0-2, 5" -> (0, 1, 2, 5)."""
     problem = 'must name layers, as in "0-6" or "3, 5"'
@@ -84,8 +93,8 @@ def layers(value: object) -> tuple[int, ...]:
         raise ValueError(problem)
     found: set[int] = set()
     for part in value.split(","):
-        first, _, last = part.strip().partition("-")
-        last = last or first
+        first, dash, last = part.strip().partition("-")
+        last = last if dash else first
         if not (first.isascii() and first.isdigit() and last.isascii() and last.isdigit()):
             raise ValueError(problem)
         if not int(first) <= int(last) <= MOST_LAYER:

@@ -1,6 +1,7 @@
 """A finding: its file in data/gallery/, read strictly.
 
-What a picture and a claim may say stands here; scripts/gallery_measures.py computes both.
+What a picture and a claim may say stands here; scripts/gallery_measures.py and
+scripts/gallery_claims.py compute them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from app.gallery.fields import (
     one_of,
     optional,
     read_fields,
+    setting,
     text,
     texts,
     whole,
@@ -55,7 +57,7 @@ PICTURES: dict[str, dict[str, Field]] = {
     },
 }
 ELSEWHERE = {"prompt": optional(PROMPT), "model": optional(MODEL)}  # else the finding's own
-# What each kind of claim says; scripts/gallery_measures.py has a sentence for each.
+# What each kind of claim says; scripts/gallery_claims.py has a sentence for each.
 CLAIMS: dict[str, dict[str, Field]] = {
     "answer": {"token": Field(TOKEN), "at_least": Field(SHARE), **ELSEWHERE},
     "at_most": {"token": Field(TOKEN), "share": Field(SHARE), **ELSEWHERE},
@@ -87,7 +89,7 @@ TOP = {
     "subject": optional(PROMPT),
     "page": Field(one_of(tuple(page.path for page in PAGES if page.path))),
     "commentary": Field(texts(2, 2, 230)),
-    "link": optional(lambda value: value),
+    "settings": optional(lambda value: value),
     "picture": Field(lambda value: value),
     "claims": Field(lambda value: value),
 }
@@ -103,7 +105,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Finding:
-    """One file of the gallery. `link` holds settings of the page that it opens."""
+    """One file of the gallery. `settings` are the controls of the page that it opens, by the
+    keys under which they stand in a link."""
 
     name: str
     title: str
@@ -115,7 +118,7 @@ class Finding:
     picture: Part
     claims: tuple[Part, ...]
     subject: str = ""
-    link: MappingProxyType[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    settings: MappingProxyType[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def asked(self) -> str:
@@ -139,7 +142,7 @@ def read_finding(path: Path) -> Finding:
     top["claims"] = tuple(
         read_part(claim, CLAIMS, f"{where}, claim {i}") for i, claim in enumerate(claims, 1)
     )
-    top["link"] = read_link(top.get("link", {}), f"{where}, link")
+    top["settings"] = read_settings(top.get("settings", {}), f"{where}, settings")
     if top.get("subject", "") not in top["prompt"]:
         raise FindingError(f"{where}: “subject” must be a part of the prompt.")
     return Finding(name=match[1], picture=picture, **top)
@@ -168,11 +171,11 @@ def read_part(table: object, kinds: dict[str, dict[str, Field]], where: str) -> 
     return Part(kind, MappingProxyType(read_fields(rest, kinds[kind], where)))
 
 
-def read_link(table: object, where: str) -> MappingProxyType[str, str]:
+def read_settings(table: object, where: str) -> MappingProxyType[str, Any]:
     fields = {}
     if isinstance(table, dict):
         for key in table:
             if not SETTING.fullmatch(key) or key in OF_THE_REQUEST:
                 raise FindingError(f"{where}: “{key[:40]}” is no setting of a page.")
-            fields[key] = Field(text(60))
+            fields[key] = Field(setting)
     return MappingProxyType(read_fields(table, fields, where))
