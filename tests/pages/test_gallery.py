@@ -97,6 +97,26 @@ def test_a_stored_finding_is_shown_without_asking_a_model(name, no_model_work):
         assert chart_data(at)["position"].nunique() == len(stored.tokens)
 
 
+@pytest.mark.parametrize("name", BUILTIN_FINDINGS)
+def test_its_code_makes_the_stored_table(name):
+    at = open_start(finding=name)
+    scope: dict = {}
+    exec(at.code[0].value, scope)
+    stored = shelf()[name][1].table
+    assert len(scope["table"]) == len(stored)
+    assert set(stored) <= set(scope["table"])
+
+
+@pytest.mark.real
+def test_the_code_of_an_edit_makes_the_stored_answers(real_model):
+    at = open_start(finding="every-capital")
+    scope: dict = {}
+    exec(at.code[0].value, scope)
+    stored = shelf()["every-capital"][1].table
+    assert scope["table"]["token"].tolist() == stored["token"].tolist()
+    assert scope["table"]["probability"].tolist() == pytest.approx(stored["probability"], abs=0.01)
+
+
 def test_next_goes_through_all_of_them_and_round(no_model_work):
     at = open_start(finding=NAMES[0])
     seen = []
