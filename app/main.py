@@ -33,7 +33,8 @@ STYLE = """<style>
 /* A token in small print is as dark as the print around it. */
 [data-testid="stCaptionContainer"] code { color: inherit; background: none; }
 /* The dark theme's accent is light: what stands on it is dark. */
-[data-testid^="stBaseButton-primary"] p { color: light-dark(#ffffff, #14161a); }
+[data-testid^="stBaseButton-primary"] p, [data-testid="stMultiSelect"] span[title] {
+  color: light-dark(#ffffff, #14161a); }
 /* The toolbar shows itself to the keyboard too; a picture in full screen grows. */
 [data-testid="stElementToolbar"]:focus-within { opacity: 1; }
 [data-testid="stFullScreenFrame"]:has(button[aria-label^="Close fullscreen"])

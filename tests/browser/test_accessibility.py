@@ -13,7 +13,9 @@ GRAVE = {"serious", "critical"}
 
 
 def findings(page: Page) -> list[str]:
-    """What axe-core finds grave: the rule, and where."""
+    """What axe-core finds grave: the rule, and where. What fades in is looked at when it is
+    there."""
+    page.wait_for_function("document.getAnimations().every(a => a.playState !== 'running')")
     violations = Axe().run(page).response["violations"]
     return [
         f"{rule['id']} at {' '.join(map(str, node['target']))}: {node['html'][:200]}"
