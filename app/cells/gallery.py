@@ -6,7 +6,10 @@ written.
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 import core
 from app.cells.gallery_pictures import drawn
@@ -16,7 +19,7 @@ from app.gallery.stored import Stored
 from app.notebook.cell import cell, is_dark
 from app.notebook.code import code_lines
 from app.shell.models import CARDS, downloads, expected_size, refusal, short_name, start_download
-from app.shell.navigation import page_at
+from app.shell.navigation import Page, page_at
 from app.shell.state import MODEL, PROMPT, SUBJECT, TARGET, Request
 from app.words import plain
 from app.workshop.visit import page_is_open, pinned_model
@@ -154,8 +157,8 @@ def live_button(finding: Finding) -> str:
             args=(finding,),
             help=f"Opens {page.title} with {short_name(model)}, this prompt and this target.",
         )
-        if pressed:  # the callback has filled the fields, which stand in the link by themselves
-            st.switch_page(page.script, query_params={"model": model})
+        if pressed:
+            go_to(page, finding)
         return ""
     if problem := refusal(model):
         return f"It cannot be opened live here. {problem}"
@@ -185,3 +188,13 @@ def use_finding(finding: Finding) -> None:
     st.session_state[TARGET] = finding.target
     st.session_state[SUBJECT] = finding.subject
     st.session_state.update(finding.settings)
+
+
+def go_to(page: Page, finding: Finding) -> NoReturn:
+    """Leave for the finding's page, once `use_finding` has filled its fields."""
+    link = {"model": finding.model}
+    own = {key: str(finding.settings[key]) for key in finding.link}
+    try:
+        st.switch_page(page.script, query_params=link | own)
+    except StreamlitAPIException:  # the page was seen before: its controls write the link
+        st.switch_page(page.script, query_params=link)

@@ -90,6 +90,7 @@ TOP = {
     "page": Field(one_of(tuple(page.path for page in PAGES if page.path))),
     "commentary": Field(texts(2, 2, 230)),
     "settings": optional(lambda value: value),
+    "link": optional(texts(1, 10, 50)),
     "picture": Field(lambda value: value),
     "claims": Field(lambda value: value),
 }
@@ -105,8 +106,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Finding:
-    """One file of the gallery. `settings` are the controls of the page that it opens, by the
-    keys under which they stand in a link."""
+    """One file of the gallery. `settings` are the controls of the page that it opens, by their
+    keys; those named in `link` are not the page's defaults, and stand in its link."""
 
     name: str
     title: str
@@ -118,6 +119,7 @@ class Finding:
     picture: Part
     claims: tuple[Part, ...]
     subject: str = ""
+    link: tuple[str, ...] = ()
     settings: MappingProxyType[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
@@ -143,6 +145,9 @@ def read_finding(path: Path) -> Finding:
         read_part(claim, CLAIMS, f"{where}, claim {i}") for i, claim in enumerate(claims, 1)
     )
     top["settings"] = read_settings(top.get("settings", {}), f"{where}, settings")
+    for key in top.get("link", ()):
+        if key not in top["settings"]:
+            raise FindingError(f"{where}: “link” names “{key}”, which is not in the settings.")
     if top.get("subject", "") not in top["prompt"]:
         raise FindingError(f"{where}: “subject” must be a part of the prompt.")
     return Finding(name=match[1], picture=picture, **top)

@@ -192,6 +192,7 @@ def test_the_settings_of_the_page_come_along():
     at.button(key="open_live").click().run()
     assert at.slider(key="imprint_layer_8").value == 4
     assert at.select_slider(key="imprint_step").value == 0.1
+    assert at.query_params["imprint_layer_8"] in ("4", ["4"])
     assert "The model's answer was `·Barcelona` (99%) and is `·Milan` (54%)" in texts(at)
 
 

@@ -73,6 +73,8 @@ def test_a_good_file_says_everything(written):
         ("backward_words", "prompt", "settings: “prompt” is no setting of a page"),
         ("backward_words", '"a b"', "settings: “a b” is no setting of a page"),
         ('"both"', "[1]", "settings: “backward_words” must be a text, a number"),
+        ("[settings]", 'link = ["colour"]\n[settings]', "“link” names “colour”, which is not in"),
+        ("[settings]", 'link = "colour"\n[settings]', "“link” must be a list of 1 to 10 texts"),
         ('[settings]\nbackward_words = "both"\n', "", ""),
         ('kind = "backward_lens"', 'kind = "photo"', "picture: “kind” must be one of"),
         ('kind = "backward_lens"', "", "picture: “kind” must be one of"),
