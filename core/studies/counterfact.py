@@ -98,7 +98,11 @@ def load_counterfact(source: str | Path | BinaryIO, *, name: str | None = None) 
 
 
 def save_counterfact(records: Records, file: Path) -> None:
-    """Write records as JSONL in EasyEdit's schema; read again they are the same, digest and all."""
+    """Write records as JSONL in EasyEdit's schema; read again they are the same, digest and all.
+
+    What EasyEdit's has not, a group or a fact without subject or answer, is written with a "group"
+    (see parse_flat).
+    """
     with file.open("w", encoding="utf-8") as lines:
         for record in records:
             item = {
@@ -110,6 +114,8 @@ def save_counterfact(records: Records, file: Path) -> None:
                 "rephrase_prompt": record.paraphrases,
                 "locality_prompt": record.neighbours,
             }
+            if record.group or record.subject is None or record.target_true is None:
+                item["group"] = record.group
             lines.write(json.dumps(item) + "\n")
 
 
@@ -180,7 +186,8 @@ def parse_record(item: object, index: int) -> Record:
         raise PromptError(f"it is a {type(item).__name__}, not an object with fields.")
     rewrite = item.get("requested_rewrite")
     record = parse_flat(item, index) if rewrite is None else parse_original(item, rewrite, index)
-    find_subject(record.prompt, record.subject)
+    if record.subject is not None:
+        find_subject(record.prompt, record.subject)
     return record
 
 
@@ -203,20 +210,29 @@ def parse_original(item: dict, rewrite: object, index: int) -> Record:
 
 
 def parse_flat(item: dict, index: int) -> Record:
-    """EasyEdit's schema: flat strings, the subject filled into the prompt."""
+    """EasyEdit's schema: flat strings, the subject filled into the prompt.
+
+    One with a "group", which EasyEdit's has not, is a prompt of somebody's own: its subject and
+    its ground_truth may be null, but not missing.
+    """
+    group = item.get("group")
+    own = isinstance(group, str) and len(group) <= LONGEST_ID and is_whole(group)
     return Record(
         case_id=case_id_of(item, index),
         prompt=text_of(item, "prompt"),
-        subject=text_of(item, "subject"),
+        subject=text_of(item, "subject", may_be_null=own),
         target_new=text_of(item, "target_new"),
-        target_true=text_of(item, "ground_truth"),
+        target_true=text_of(item, "ground_truth", may_be_null=own),
         paraphrases=texts_of(item, "rephrase_prompt"),
         neighbours=texts_of(item, "locality_prompt"),
+        group=group if own else "",
     )
 
 
-def text_of(item: dict, name: str) -> str:
+def text_of(item: dict, name: str, *, may_be_null: bool = False) -> str | None:
     value = item.get(name)
+    if value is None and may_be_null and name in item:
+        return None
     if not isinstance(value, str) or not value.strip():
         found = "missing" if value is None else "not a text" if value != "" else "empty"
         raise PromptError(f"its {name} is {found}.")
