@@ -37,6 +37,14 @@ from core.model.loading import load_model
 from core.model.tokens import Target
 from core.studies.claims import claims
 from core.studies.counterfact import Record, Records, load_counterfact, save_counterfact
+from core.studies.prompt_rows import PromptTable, prompts_from_rows
+from core.studies.prompts import (
+    load_prompts,
+    prompts_csv,
+    prompts_from_text,
+    prompts_template,
+    read_prompts,
+)
 from core.studies.shipped import shipped_studies
 from core.studies.study import study
 from core.studies.tables import Study, side_by_side, study_names
@@ -59,6 +67,7 @@ __all__ = [
     "ModelCard",
     "ModelError",
     "PromptError",
+    "PromptTable",
     "Record",
     "Records",
     "Study",
@@ -93,12 +102,18 @@ __all__ = [
     "layer_similarity",
     "load_counterfact",
     "load_model",
+    "load_prompts",
     "missing_second_moments",
     "neuron_overlap",
     "perplexity",
     "preflight",
+    "prompts_csv",
+    "prompts_from_rows",
+    "prompts_from_text",
+    "prompts_template",
     "propose_subject",
     "rank_curve",
+    "read_prompts",
     "reconstruction_error",
     "save_counterfact",
     "second_moments",
