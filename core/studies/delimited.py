@@ -23,7 +23,7 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-SAMPLE, SAMPLE_LINES = 20_000, 200  # characters and lines by which encoding and separator are found
+SAMPLE, SAMPLE_LINES = 5_000, 100  # characters and lines by which encoding and separator are found
 LONGEST_ROW = 20_000  # characters
 MOST_LINES = 20  # of a row with line breaks in its cells; one that does not end then is none
 NO_TEXT = re.compile("[\x00-\x08\x0e-\x1a]")  # what stands in pictures and programs
@@ -57,7 +57,7 @@ def encoding_of(data: bytes) -> str:
             return "utf-8"
     # What is only ASCII tells nothing, but in UTF-16, whose bytes must stay in pairs.
     lines = [data] if b"\0" in data else [x for x in data.split(b"\n") if not x.isascii()]
-    found = chardet.detect(b"\n".join(lines)[:SAMPLE])["encoding"]
+    found = chardet.detect(b"\n".join(lines)[: 4 * SAMPLE])["encoding"]
     return found or "utf-8"
 
 

@@ -96,6 +96,8 @@ def rebuilt(data: bytes, title: str) -> io.BytesIO:
                 content = archive.read(part)
                 check_part(content, title)
                 checked.writestr(name, content)
+    except PromptError:
+        raise
     except ZIP_ERRORS:
         raise PromptError(f"{title} {DAMAGED}.") from None
     buffer.seek(0)

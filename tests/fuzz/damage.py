@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
+import os
 import random
+import re
 import struct
 import zipfile
 from collections.abc import Callable
@@ -21,7 +24,9 @@ from app.settings import EDIT_BYTES
 from core.model.edit_files import KEY
 from core.studies.counterfact import MINI_COUNTERFACT
 from core.studies.shipped import SHIPPED
+from core.studies.workbook import column_letters
 from tests.conftest import random_network, tokenizer_of
+from tests.core.studies.tables import HEAD, MAIN, parts_of, sheet_xml
 from tests.fuzz.files import edit_file, header_and_rest, model_of, with_header
 from tests.fuzz.texts import hostile
 from tests.gguf_files import write_gguf
@@ -140,7 +145,7 @@ def bombs(rng: random.Random) -> bytes:
     )()
 
 
-def zipped(files: dict[str, bytes]) -> bytes:
+def zipped(files: dict[str, str | bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
@@ -313,6 +318,106 @@ def read_folder(data: bytes) -> object:
         return core.load_model(folder, dtype=precision_of(data)).name
 
 
+PROMPTS = (
+    ("Prompt", "Target", "Subject", "True answer", "Group"),
+    ("The capital of France is", "Rome", "France", "Paris", "capitals"),
+    ("In Köln, sagt man, heißt es", "“so”", "", "", "Wörter"),
+)
+
+
+def table_rows(rng: random.Random) -> list[list[str]]:
+    """Rows of prompts in which some cells are hostile, and some are missing or too many."""
+    rows = [list(row) for row in (*PROMPTS, *PROMPTS[1:] * rng.choice([0, 1, 30]))]
+    for _ in range(rng.randint(1, 6)):
+        row = rng.choice(rows)
+        row[rng.randrange(len(row))] = hostile(rng).text[:20_000]
+        del row[rng.choice([1, 2, 5, 5, 5]) :]
+        row += ["more"] * rng.choice([0, 0, 0, 1, 300])
+    return rows
+
+
+def damaged_table(rng: random.Random) -> bytes:
+    """A text of rows: quotation marks and separators everywhere, in any encoding."""
+    text = io.StringIO(newline="")
+    separator = rng.choice(",;\t|")
+    kind = rng.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+    csv.writer(text, delimiter=separator, quoting=kind).writerows(table_rows(rng))
+    written = text.getvalue()
+    for _ in range(rng.choice([0, 0, 1, 20])):
+        place = rng.randrange(len(written))
+        written = written[:place] + rng.choice('",;\t|\n\r\x0b\u2028\0') + written[place:]
+    if rng.random() < 0.05:
+        written = rng.choice(['"', '"a', ",", "\n,", '"",', "a\t\n", '"\n']) * 200_000
+    code = rng.choice(["utf-8"] * 4 + ["utf-8-sig", "utf-16", "utf-16-be", "cp1252", "utf-32"])
+    data = written.encode(code, "replace" if code == "cp1252" else "surrogatepass")
+    return bytes_changed(data, rng) if rng.random() < 0.4 else data
+
+
+def read_table(data: bytes) -> object:
+    table = core.read_prompts(io.BytesIO(data), name="mine")
+    table.columns.read_as, table.groups, "".join(table.notes).encode()
+    if len(table.records) < 1000:
+        core.save_counterfact(table.records, Path(os.devnull))
+    return core.read_prompts(io.BytesIO(core.prompts_csv(table.records)), name="mine")
+
+
+def damaged_workbook(rng: random.Random) -> bytes:
+    """A workbook whose parts, XML or archive are damaged, or whose cells lie about their place."""
+    rows = [[NO_XML.sub("?", cell) for cell in row] for row in table_rows(rng)]
+    parts: dict[str, str | bytes] = dict(parts_of({"S": sheet_xml(rows), "T": sheet_xml(rows)}))
+    sheet = "xl/worksheets/sheet1.xml"
+    change = rng.randrange(5)
+    if change == 0:
+        name = rng.choice(list(parts))
+        parts[name] = bytes_changed(str(parts[name]).encode(), rng)
+    elif change == 1:
+        del parts[rng.choice(list(parts))]
+    elif change == 2:
+        parts[sheet] = lying_sheet(rng)
+    elif change == 3:
+        old, new = rng.choice(LIES)
+        parts = {name: str(content).replace(old, new) for name, content in parts.items()}
+    data = zipped(parts)
+    return bytes_changed(data, rng) if change == 4 or rng.random() < 0.1 else data
+
+
+NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+LIES = (
+    ("<sheetData>", '<dimension ref="A1:XFD1048576"/><sheetData>'),
+    ('t="inlineStr"', 't="s"'),
+    ('t="inlineStr"', 't="d"'),
+    ('t="inlineStr"', 't="n"'),
+    ('count="2"', 'count="4000000000"'),
+    ("encoding=", "encoding='utf-16' x="),
+    ("<worksheet", '<!DOCTYPE a [<!ENTITY a "a"><!ENTITY b "&a;&a;">]><worksheet'),
+    ("sheet1.xml", "../../../../etc/passwd"),
+    ('numFmtId="14"', 'numFmtId="99999999999999999999"'),
+    ("<c ", "<x:c "),
+    ('r="', 'R="'),
+    ("</row>", "</row><row>"),
+    ("</c>", "</c><c><v>1</v></c>"),
+    ("</is>", "</is><v>1e999</v>"),
+)
+
+
+def lying_sheet(rng: random.Random) -> str:
+    """Cells anywhere, or very many of them, with or without a place."""
+    cells = []
+    for _ in range(rng.choice([1, 5, 100])):
+        row, column = rng.choice([1, 2, 20_000, 1_048_576, 2**31, 2**32 + 1]), rng.choice(COLUMNS)
+        place = rng.choice([f' r="{column_letters(column)}{row}"', "", f' r="{rng.choice(HUGE)}"'])
+        kind = rng.choice(["", ' t="s"', ' t="b"', ' t="str"', ' t="e"', ' s="1"', ' s="9"'])
+        value = rng.choice(["0", "-1", "1e308", "NaN", "43952", "", "x", "9" * 400])
+        number = rng.choice(["", f' r="{rng.choice(HUGE)}"', f' r="{row}"'])
+        cells.append(f"<row{number}><c{place}{kind}><v>{value}</v></c></row>")
+    if rng.random() < 0.1:
+        cells = [rng.choice(["<row/>", "<c><v>1</v></c>", "<row><c/></row>", "<si/>"]) * 700_000]
+    return f"{HEAD}<worksheet {MAIN}><sheetData>{''.join(cells)}</sheetData></worksheet>"
+
+
+COLUMNS = (1, 2, 3, 16_384, 16_385, 10**9)
+
+
 Damage = Callable[[random.Random], bytes]
 Read = Callable[[bytes], object]
 READERS: dict[str, tuple[Damage, Read]] = {
@@ -321,6 +426,8 @@ READERS: dict[str, tuple[Damage, Read]] = {
     "study": (damaged_study, read_study),
     "gguf": (damaged_gguf, read_gguf),
     "folder": (damaged_folder, read_folder),
+    "table": (damaged_table, read_table),
+    "workbook": (damaged_workbook, read_table),
 }
 
 
@@ -340,4 +447,6 @@ def good(kind: str) -> bytes:
         "study": study_file,
         "gguf": lambda: gguf_file("llama"),
         "folder": lambda: zipped(folder_files()),
+        "table": core.prompts_template,
+        "workbook": lambda: zipped(parts_of({"S": sheet_xml(PROMPTS)})),
     }[kind]()
