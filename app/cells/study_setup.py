@@ -9,24 +9,29 @@ import streamlit as st
 
 import core
 from app.cells.controls import choice
+from app.cells.own_preview import preview, problems
+from app.cells.own_prompts import Own, own_prompts
 from app.settings import record_files
 from app.shell.models import short_name
 from app.shell.navigation import STUDY
 from app.shell.state import chosen_key, chosen_model
-from app.shell.study_jobs import Order, study_job
+from app.shell.study_jobs import Order, known_studies, study_job
 from app.words import plain
 from app.work.job import Job
-from app.work.memory import keep
 from app.work.panel import show
 from app.work.results import shared
 from app.work.sessions import begin, current, running
 from app.work.turnstile import leave
 from app.workshop import limits
 from core.studies.counterfact import MINI_COUNTERFACT
+from core.studies.prompts import COUNTERFACT_TYPES
 
-SOURCES = {"builtin": "Built-in facts", "upload": "Your file", "server": "A file on this server"}
-UPLOADED = "uploaded_records"
-SHOWN_PROBLEMS = 10
+SOURCES = {
+    "builtin": "Built-in facts",
+    "upload": "Your own prompts",
+    "server": "A file on this server",
+}
+USUAL_NUMBER = 100  # of facts in a study; of one's own prompts all
 
 
 def setup(open_at_first: bool) -> bool:
@@ -37,10 +42,13 @@ def setup(open_at_first: bool) -> bool:
         return True
     if job is not None and job.error:
         st.error(plain(job.error))
-    with st.expander("Choose prompts and start a study", expanded=open_at_first):
+    own = st.session_state.get("records_source") == "upload"
+    opened = open_at_first or (own and not known_studies())
+    with st.expander("Choose prompts and start a study", expanded=opened):
         records = choose_records()
         if records is not None:
-            start_form(records)
+            facts = records.name.lower().endswith(COUNTERFACT_TYPES)
+            start_form(records, USUAL_NUMBER if facts else len(records))
     return False
 
 
@@ -48,41 +56,33 @@ def choose_records() -> core.Records | None:
     sources = [name for name in SOURCES if name != "server" or record_files()]
     source = choice(
         st,
-        "Records",
+        "Prompts",
         SOURCES,
         "records_source",
         among=sources,
         default="builtin",
-        bound=False,
-        help="CounterFact records: a fact, its prompt and subject, and another target to learn.",
+        help="The built-in facts are CounterFact's kind: a prompt, its subject, its true answer, "
+        "and another target to learn. Your own come from a spreadsheet, or are typed here.",
     )
     try:
         if source == "upload":
-            records = uploaded()
-        elif source == "server":
-            records = server_file()
-        else:
-            records = built_in()
+            return understood(own_prompts())
+        records = server_file() if source == "server" else built_in()
     except core.BackwardLensError as error:
         st.error(plain(str(error)))
         return None
-    if records is not None:
-        describe(records)
+    describe(records)
     return records
 
 
-def uploaded() -> core.Records | None:
-    """The uploaded file's records, kept while the visitor is on other pages."""
-    file = st.file_uploader(
-        "A CounterFact or EasyEdit file, JSON or JSONL",
-        type=["json", "jsonl"],
-        key="records_file",
-    )
-    kept = st.session_state.get(UPLOADED)
-    if file is not None and (kept is None or kept[0] != file.file_id):
-        kept = (file.file_id, core.load_counterfact(file, name=file.name))
-        keep(UPLOADED, kept)
-    return kept[1] if kept else None
+def understood(own: Own | None) -> core.Records | None:
+    """The records of what was given, once it is shown what was understood."""
+    if isinstance(own, core.PromptTable):
+        preview(own)
+        return own.records
+    if own is not None:
+        describe(own)
+    return own
 
 
 def server_file() -> core.Records:
@@ -107,25 +107,15 @@ def built_in() -> core.Records:
 def describe(records: core.Records) -> None:
     """How many records there are, and what was skipped and why."""
     st.caption(plain(f"{records.name}: {len(records):,} records."))
-    if not records.skipped:
-        return
-    n = len(records.skipped)
-    st.warning(
-        f"{n:,} records cannot be used and are skipped."
-        if n > 1
-        else "1 record cannot be used and is skipped."
-    )
-    lines = [f"- Record {index}: {plain(why)}" for index, why in records.skipped[:SHOWN_PROBLEMS]]
-    if n > SHOWN_PROBLEMS:
-        lines.append(f"- and {n - SHOWN_PROBLEMS:,} more")
-    st.markdown("\n".join(lines))
+    problems(records, "Record")
 
 
-def start_form(records: core.Records) -> None:
+def start_form(records: core.Records, usual: int) -> None:
+    """How many of the records, at first the usual number, and the start."""
     most = min(len(records), limits.study_records())
     row = st.columns([2, 2, 4], vertical_alignment="bottom", gap="medium")
     limit = row[0].number_input(
-        f"How many (1 to {most:,})", 1, most, min(100, most), key=f"study_limit_{most}"
+        f"How many (1 to {most:,})", 1, most, min(usual, most), key=f"study_limit_{most}"
     )
     seed = row[1].number_input(
         "Seed",
