@@ -77,8 +77,8 @@ def own(name: str, make: Callable[[], T]) -> T:
     it is the session's alone.
     """
     if name not in st.session_state:
-        visitor = st.context.cookies.get(COOKIE, "")
-        known = NAME.fullmatch(visitor) is not None
+        visitor = st.context.cookies.get(COOKIE)  # no text in Streamlit's test harness
+        known = isinstance(visitor, str) and NAME.fullmatch(visitor) is not None
         st.session_state[name] = visitors().own(visitor, name, make) if known else make()
     return st.session_state[name]
 
