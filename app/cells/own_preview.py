@@ -14,7 +14,7 @@ from app.findings.prompts import (
 )
 from app.shell.models import load, short_name
 from app.shell.state import chosen_key, chosen_model
-from app.words import plain, shown_characters
+from app.words import joined, plain, shown_characters
 from app.work.results import Key, shared
 from app.workshop import limits
 from core.studies.fitting import Fit, fit
@@ -23,26 +23,33 @@ from core.studies.prompt_rows import TITLES
 SHOWN_ROWS, SHOWN_PROBLEMS = 5, 10
 
 
-def preview(table: core.PromptTable) -> None:
-    """The groups, the columns, the first rows, and what cannot be used or was changed."""
+def preview(table: core.PromptTable, *, rows: bool) -> None:
+    """The groups, the columns, the first rows unless they stand above already, and what cannot be
+    used or was changed."""
     st.markdown(f"**{plain(groups_finding(len(table.records), table.groups))}**")
     known = f"{columns_finding(table.columns)} {missing_finding(table)}".strip()
     if known:
         st.caption(plain(known))
-    st.dataframe(
-        first_rows(table.records),
-        hide_index=True,
-        alt="The first prompts as they were understood",
-    )
-    more = len(table.records) - SHOWN_ROWS
-    if more > 0:
-        st.caption(f"… and {more:,} more.")
+    if rows:
+        show_rows(table.records)
     problems(table.records, "Row")
     key, most = chosen_key(), limits.study_records()
     made = fit_of((key, table.records.digest, most), table.records.records[:most])
     notes = [*table.notes, *fit_findings(made, short_name(chosen_model()))]
     if notes:
         st.markdown("\n".join(f"- {plain(note)}" for note in notes))
+
+
+def show_rows(records: core.Records) -> None:
+    st.dataframe(
+        first_rows(records),
+        hide_index=True,
+        column_config={"Row": st.column_config.NumberColumn(width=60)},
+        alt="The first prompts as they were understood",
+    )
+    more = len(records) - SHOWN_ROWS
+    if more > 0:
+        st.caption(f"… and {more:,} more.")
 
 
 def first_rows(records: core.Records) -> pd.DataFrame:
@@ -63,7 +70,7 @@ def fit_of(asked: Key, records: tuple[core.Record, ...]) -> Fit:
 
 
 def problems(records: core.Records, word: str) -> None:
-    """What was skipped and why: the first few by number, the rest counted."""
+    """What was skipped and why, by number; of a long list the first numbers, the rest counted."""
     if not records.skipped:
         return
     n, thing = len(records.skipped), word.lower()
@@ -72,7 +79,13 @@ def problems(records: core.Records, word: str) -> None:
         if n > 1
         else f"1 {thing} cannot be used and is skipped."
     )
-    lines = [f"- {word} {index}: {plain(why)}" for index, why in records.skipped[:SHOWN_PROBLEMS]]
+    by_reason: dict[str, list[str]] = {}
+    for index, why in records.skipped[:SHOWN_PROBLEMS]:
+        by_reason.setdefault(why, []).append(str(index))
+    lines = [
+        f"- {word}{'s' if len(numbers) > 1 else ''} {joined(numbers)}: {plain(why)}"
+        for why, numbers in by_reason.items()
+    ]
     if n > SHOWN_PROBLEMS:
         lines.append(f"- and {n - SHOWN_PROBLEMS:,} more")
     st.markdown("\n".join(lines))

@@ -18,9 +18,9 @@ from core.studies.prompts import COUNTERFACT_TYPES, EXAMPLES
 
 WAYS = {"file": "A file", "paste": "Paste rows", "table": "Type a table"}
 FILE_TYPES = ["csv", "tsv", "txt", "xlsx", "json", "jsonl"]
-# In the session: what was read, and the table's rows as they are typed and as they began.
-UPLOADED, PASTED, TYPED = "uploaded_records", "pasted_records", "typed_records"
-ROWS, BASE, TEXT = "own_rows", "own_rows_base", "own_text"
+# In the session: what was read, how it came, the rows as they are typed and as they began.
+FILE, UPLOADED, PASTED = "records_file", "uploaded_records", "pasted_records"
+WAY, ROWS, BASE, TEXT = "own_way", "own_rows", "own_rows_base", "own_text"
 MOST_TYPED, MOST_PASTED = 500, 300_000  # rows of the table; characters of pasted rows
 EMPTY_ROWS = 5
 SAVED_AS = "my-prompts.csv"
@@ -56,7 +56,7 @@ def own_prompts() -> Own | None:
         "are welcome but not needed; groups are compared with each other."
     )
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
-    way = choice(row, "How they come", WAYS, "own_way", default="file")
+    way = choice(row, "How they come", WAYS, WAY, default="file")
     row.download_button(
         "Download a template (CSV)",
         data=core.prompts_template,
@@ -76,7 +76,8 @@ def uploaded() -> Own | None:
     file = st.file_uploader(
         "A spreadsheet: CSV, TSV or XLSX (or CounterFact's and EasyEdit's JSON)",
         type=FILE_TYPES,
-        key="records_file",
+        key=FILE,
+        on_change=forget_removed,
     )
     kept = st.session_state.get(UPLOADED)
     if file is not None and (kept is None or kept[0] != file.file_id):
@@ -85,6 +86,12 @@ def uploaded() -> Own | None:
         kept = (file.file_id, read(file, name=file.name))
         keep(UPLOADED, kept)
     return kept[1] if kept else None
+
+
+def forget_removed() -> None:
+    """For the uploader's callback, which a visit to another page does not call."""
+    if st.session_state[FILE] is None:
+        st.session_state.pop(UPLOADED, None)
 
 
 def pasted() -> Own | None:
@@ -145,8 +152,7 @@ def typed_rows() -> list[list[str]]:
     edited = st.data_editor(
         begun,
         column_config={
-            name: st.column_config.TextColumn(name, width=WIDTHS.get(name, "small"))
-            for name in columns
+            name: st.column_config.TextColumn(name, width=WIDTHS.get(name, 125)) for name in columns
         },
         num_rows="dynamic",
         hide_index=True,
@@ -163,7 +169,7 @@ def typed_rows() -> list[list[str]]:
     return rows
 
 
-WIDTHS = {TITLES["prompt"]: "large"}
+WIDTHS = {TITLES["prompt"]: 340}  # pixels
 
 
 def fill_in() -> None:

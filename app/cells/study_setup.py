@@ -10,7 +10,7 @@ import streamlit as st
 import core
 from app.cells.controls import choice
 from app.cells.own_preview import preview, problems
-from app.cells.own_prompts import Own, own_prompts
+from app.cells.own_prompts import WAY, Own, own_prompts
 from app.settings import record_files
 from app.shell.models import short_name
 from app.shell.navigation import STUDY
@@ -31,6 +31,7 @@ SOURCES = {
     "upload": "Your own prompts",
     "server": "A file on this server",
 }
+SOURCE = "records_source"
 USUAL_NUMBER = 100  # of facts in a study; of one's own prompts all
 
 
@@ -42,7 +43,9 @@ def setup(open_at_first: bool) -> bool:
         return True
     if job is not None and job.error:
         st.error(plain(job.error))
-    own = st.session_state.get("records_source") == "upload"
+    # On a page that a link has just opened, the control has said nothing yet; the link has.
+    source = st.session_state.get(SOURCE) or st.query_params.get(SOURCE)
+    own = source in ("upload", SOURCES["upload"])
     opened = open_at_first or (own and not known_studies())
     with st.expander("Choose prompts and start a study", expanded=opened):
         records = choose_records()
@@ -58,7 +61,7 @@ def choose_records() -> core.Records | None:
         st,
         "Prompts",
         SOURCES,
-        "records_source",
+        SOURCE,
         among=sources,
         default="builtin",
         help="The built-in facts are CounterFact's kind: a prompt, its subject, its true answer, "
@@ -78,7 +81,7 @@ def choose_records() -> core.Records | None:
 def understood(own: Own | None) -> core.Records | None:
     """The records of what was given, once it is shown what was understood."""
     if isinstance(own, core.PromptTable):
-        preview(own)
+        preview(own, rows=st.session_state.get(WAY) != "table")
         return own.records
     if own is not None:
         describe(own)
