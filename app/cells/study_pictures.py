@@ -28,6 +28,7 @@ from app.titles import (
 )
 from app.words import number
 from core.studies.counterfact import MINI_COUNTERFACT
+from core.studies.prompts import COUNTERFACT_TYPES
 
 
 def study_code(study: core.Study, table: str) -> str:
@@ -37,10 +38,11 @@ def study_code(study: core.Study, table: str) -> str:
     header = study.header
     own = header.records == MINI_COUNTERFACT.name
     path = f"data/{header.records}" if own else header.records
+    facts = path.lower().endswith(COUNTERFACT_TYPES)
     return program(
         header.model,
         [
-            f"records = load_counterfact({literal(path)})",
+            f"records = {'load_counterfact' if facts else 'load_prompts'}({literal(path)})",
             f"result = study(model, records, limit={header.limit}, seed={header.seed})",
             f"table = result.{table}",
         ],
