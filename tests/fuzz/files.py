@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -91,3 +93,19 @@ def hostile_records(texts: Sequence[Hostile]) -> bytes:
         [first],
     ]
     return json.dumps(records).encode()
+
+
+def hostile_table(texts: Sequence[Hostile], separator: str) -> str:
+    """Rows of prompts, good ones and bad ones, of the texts in each place, the header's too."""
+    first, second, third = (text.text for text in texts)
+    rows = [
+        ("Prompt", "Target", "Subject", "True answer", "Group", first),
+        ("The capital of France is", "Rome", "France", "Paris", third, second),
+        (f"The mother of {second} is", third, second, first, second, first),
+        (first, second, "", "", third, ""),
+        ("The dog is", third, first, "", "", ""),
+        (third, "", "", "", "", ""),
+    ]
+    written = io.StringIO(newline="")
+    csv.writer(written, delimiter=separator).writerows(rows)
+    return written.getvalue()

@@ -13,7 +13,7 @@ from app.shell.models import OTHER
 from app.shell.navigation import JOB_PAGES
 from app.work.sessions import JOBS
 from core.model.catalog import BUILTIN
-from tests.fuzz.files import hostile_edit, hostile_records, hostile_study
+from tests.fuzz.files import hostile_edit, hostile_records, hostile_study, hostile_table
 from tests.fuzz.shown import elements
 from tests.fuzz.steps import (
     FIELDS,
@@ -157,11 +157,62 @@ def by_records_file(kept: Kept, visit: Visit) -> Steps:
     name = visit.texts[2].whole.replace("\x00", "")[:60] + ".json"
     content = hostile_records(visit.texts)
     at.file_uploader(key="records_file").set_value((name, content, "application/json"))
+    yield from studied(at)
+
+
+def own_prompts(visit: Visit, way: str) -> AppTest:
+    at = usual(visit)
+    at.segmented_control(key="records_source").set_value("upload").run()
+    at.segmented_control(key="own_way").set_value(way)
+    timed(at)
+    return at
+
+
+def studied(at: AppTest) -> Steps:
+    """The page, and a study where one can be started."""
     yield timed(at)
     if any(button.key == "start_study" for button in at.button):
         at.button(key="start_study").click()
         yield timed(at)
         yield after(at, "study")
+
+
+def by_prompts_file(kept: Kept, visit: Visit) -> Steps:
+    """A table of prompts whose names, headers and cells are hostile."""
+    at = own_prompts(visit, "file")
+    name = visit.texts[2].whole.replace("\x00", "")[:60] + ".csv"
+    content = hostile_table(visit.texts, "\t").encode("utf-8", "replace")
+    at.file_uploader(key="records_file").set_value((name, content, "text/csv"))
+    yield from studied(at)
+
+
+def by_pasted_prompts(kept: Kept, visit: Visit) -> Steps:
+    at = own_prompts(visit, "paste")
+    at.text_area(key="own_text").set_value(as_sent(hostile_table(visit.texts, ",")))
+    yield from studied(at)
+    at.text_area(key="own_text").set_value(visit.texts[0].whole)
+    yield timed(at)
+
+
+def as_sent(text: str) -> str:
+    """A text as a browser sends it: it cannot send half of a character."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def by_typed_prompts(kept: Kept, visit: Visit) -> Steps:
+    """The table of prompts, whose edits come as JSON: halves of characters too."""
+    at = own_prompts(visit, "table")
+    first, second, third = (text.text for text in visit.texts)
+    edited = {
+        0: {"Prompt": first, "Target": second, "Group": third},
+        1: {"Prompt": f"The mother of {second} is", "Subject": second, "Target": "x"},
+    }
+    added = [{"Prompt": "The dog is", "Target": third, "True answer": first, "Group": second}]
+    at.session_state["own_rows"] = {"edited_rows": edited, "added_rows": added, "deleted_rows": []}
+    yield from studied(at)
+    at.switch_page(str(ROOT / "pages" / FILES[0])).run()
+    at.switch_page(str(ROOT / "pages" / visit.file))
+    yield timed(at)
 
 
 def by_chat(kept: Kept, visit: Visit) -> Steps:
@@ -205,6 +256,9 @@ WAYS: dict[str, tuple[Callable[[Kept, Visit], Steps], int, tuple[str, ...]]] = {
     "prompts around": (by_prompts_around, 3, EDIT),
     "study file": (by_study_file, 3, STUDIES),
     "records file": (by_records_file, 3, STUDIES),
+    "prompts file": (by_prompts_file, 3, STUDIES),
+    "pasted prompts": (by_pasted_prompts, 3, STUDIES),
+    "typed prompts": (by_typed_prompts, 3, STUDIES),
     "chat": (by_chat, 1, ASK),
     "rows": (by_rows, 3, ASK),
 }

@@ -1,6 +1,7 @@
 """Prompts of one's own on the page for studies: from a file, pasted, or typed into a table."""
 
 import pytest
+from pandas.testing import assert_frame_equal
 from streamlit.testing.v1 import AppTest
 
 from app.cells.own_preview import SHOWN_PROBLEMS
@@ -55,9 +56,10 @@ def studied(at: AppTest) -> AppTest:
 
 
 @pytest.mark.parametrize("name", ["mine.csv", "mine.xlsx"])
-def test_a_spreadsheet_becomes_a_study(name):
+def test_a_spreadsheet_becomes_a_study_whose_code_reads_it(name, tmp_path, monkeypatch):
     rows = [HEADER, *[ROW, OTHER] * 3]
-    at = upload(own(), xlsx(rows) if name == "mine.xlsx" else csv_of(*rows), name)
+    content = xlsx(rows) if name == "mine.xlsx" else csv_of(*rows)
+    at = upload(own(), content, name)
     assert not at.exception
     assert "6 prompts in 2 groups: French (3) and German (3)." in texts(at)
     assert "Prompt = “Satz”, Target = “Soll sagen”, Subject = “Subjekt”" in texts(at)
@@ -72,6 +74,13 @@ def test_a_spreadsheet_becomes_a_study(name):
     assert study.header.counted == 6
     assert study.header.records == name
     assert len(charts(at)) >= 5
+    code = next(block.value for block in at.code if "load_prompts" in block.value)
+    (tmp_path / name).write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    scope: dict = {}
+    exec(code, scope)
+    assert scope["result"].header.digest == study.header.digest
+    assert_frame_equal(scope["result"].norms, study.norms)  # other batches: not to the last bit
 
 
 def test_bad_rows_are_named_with_their_reasons():
