@@ -37,6 +37,7 @@ from core.model.loading import load_model
 from core.model.tokens import Target
 from core.studies.claims import claims
 from core.studies.counterfact import Record, Records, load_counterfact, save_counterfact
+from core.studies.groups import Comparison, compare_groups, prompt_values
 from core.studies.prompt_rows import PromptTable, prompts_from_rows
 from core.studies.prompts import (
     load_prompts,
@@ -57,6 +58,7 @@ __all__ = [
     "Calibration",
     "Cancelled",
     "Change",
+    "Comparison",
     "Edit",
     "EditError",
     "Fact",
@@ -78,6 +80,7 @@ __all__ = [
     "calibrate",
     "change_sizes",
     "claims",
+    "compare_groups",
     "compare_methods",
     "complete",
     "download_model",
@@ -107,6 +110,7 @@ __all__ = [
     "neuron_overlap",
     "perplexity",
     "preflight",
+    "prompt_values",
     "prompts_csv",
     "prompts_from_rows",
     "prompts_from_text",

@@ -13,7 +13,7 @@ import torch
 
 from core.gradients.lens import NEAR_ZERO, silent
 from core.gradients.rank import factor_rank, mlp_matrices
-from core.gradients.segments import SEGMENTS, segments
+from core.gradients.segments import LAST, SEGMENTS, segments
 from core.gradients.similarity import cosine_matrix
 from core.gradients.trace import BatchPass, embed_rows, forward_backward
 from core.model.architectures import MATRICES
@@ -33,8 +33,8 @@ class Task:
     record: Record
     ids: tuple[int, ...]
     target_id: int
-    true_id: int
-    segment_of: np.ndarray  # (token,) index into SEGMENTS
+    true_id: int | None  # None where nobody said what is right
+    segment_of: np.ndarray  # (token,) index into SEGMENTS; -1 for a token without one
 
 
 def token_budget(model: LanguageModel) -> int:
@@ -44,14 +44,25 @@ def token_budget(model: LanguageModel) -> int:
 
 def task_of(model: LanguageModel, record: Record) -> Task:
     """Raises PromptError for a record that does not fit the model."""
-    names = segments(model, record.prompt, record.subject)
+    true = record.target_true
     return Task(
         record,
         model.encode(record.prompt),
         model.target(record.prompt, record.target_new).id,
-        model.target(record.prompt, record.target_true).id,
-        np.array([SEGMENTS.index(name) for name in names]),
+        None if true is None else model.target(record.prompt, true).id,
+        places_of(model, record),
     )
+
+
+def places_of(model: LanguageModel, record: Record) -> np.ndarray:
+    """The segment of each token, (token,) as an index into SEGMENTS; without a subject only the
+    last token has one, and the others are -1."""
+    if record.subject is None:
+        places = np.full(len(model.encode(record.prompt)), -1)
+        places[-1] = SEGMENTS.index(LAST)
+        return places
+    names = segments(model, record.prompt, record.subject)
+    return np.array([SEGMENTS.index(name) for name in names])
 
 
 def passes(tasks: list[Task], budget: int) -> list[list[Task]]:
@@ -156,11 +167,12 @@ def reduce_record(
     answer_id: int,
 ) -> dict[str, object]:
     """One record's arrays, its tokens averaged by segment; NaN for a segment that it lacks.
+    "correct" is None where it is not known.
 
     norms and ranks end in a token axis, and come back with a segment axis instead.
     """
     return {
-        "correct": answer_id == task.true_id,
+        "correct": None if task.true_id is None else answer_id == task.true_id,
         "norm": by_segment(norms["delta"], task.segment_of),
         "input_norm": by_segment(norms["x"], task.segment_of),
         "target_rank": by_segment(ranks[:, 0], task.segment_of),
@@ -172,7 +184,8 @@ def reduce_record(
 
 
 def by_segment(values: np.ndarray, segment_of: np.ndarray) -> np.ndarray:
-    """Means over the tokens of each segment: (..., token) -> (..., segment); NaN is left out."""
+    """Means over the tokens of each segment: (..., token) -> (..., segment); NaN is left out, and
+    so are tokens without a segment."""
     member = (segment_of[:, None] == np.arange(len(SEGMENTS))).astype(np.float64)
     present = ~np.isnan(values)
     counts = present.astype(np.float64) @ member
@@ -180,12 +193,15 @@ def by_segment(values: np.ndarray, segment_of: np.ndarray) -> np.ndarray:
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-def exceptions_of(task: Task, result: dict, n_layers: int) -> list[tuple]:
+def exceptions_of(
+    case_id: str, prompt: str, gradient_rank: np.ndarray, prompt_length: int
+) -> list[tuple]:
     """(case_id, prompt, layer, matrix index, rank, prompt length) where the rank is not as lemma
-    4.1 has it at most: the prompt's length, and 1 in the last layer."""
-    n = len(task.ids)
+    4.1 has it at most: the prompt's length, and 1 in the last layer. gradient_rank: (matrix,
+    layer)."""
+    last = gradient_rank.shape[1] - 1
     return [
-        (str(task.record.case_id), task.record.prompt, layer, matrix, int(rank), n)
-        for (matrix, layer), rank in np.ndenumerate(result["gradient_rank"])
-        if rank != (1 if layer == n_layers - 1 else n)
+        (case_id, prompt, layer, matrix, int(rank), prompt_length)
+        for (matrix, layer), rank in np.ndenumerate(gradient_rank)
+        if rank != (1 if layer == last else prompt_length)
     ]

@@ -13,13 +13,15 @@ import numpy as np
 import pandas as pd
 
 from core.gradients.segments import FIRST, LAST, LAST_OF_SUBJECT, MIDDLE, SEGMENTS
-from core.studies.tables import ALL, Study
+from core.studies.sums import ALL
+from core.studies.tables import Study
 
 HOLDS, IN_PART, FAILS, UNKNOWN = VERDICTS = ("holds", "in part", "fails", "unknown")
 MOST_LAYERS, SOME_LAYERS = 0.9, 0.2
 BY_LAYERS = "true of 90% of the layers; in part: of 20%"
 FULL_RANK = 0.985  # the paper's share
 LOWEST_TENTH, TOP_QUARTER, TOP_HUNDREDTH, TOP_TENTH = 0.9, 0.25, 0.01, 0.1
+BY_PLACE = {"signal_last", "signal_subject", "signal_parts"}  # claims that ask about segments
 SUBJECT = (FIRST, MIDDLE, LAST_OF_SUBJECT)
 
 Finding = tuple[str, str]  # a verdict and its figure
@@ -43,10 +45,11 @@ def claims(study: Study, *, answered: str = ALL) -> pd.DataFrame:
     part", "fails"; "unknown" where the study has no such prompts) and figure (what was found, in
     words). `answered` is all, correctly or wrongly.
     """
-    norms = study.norms
-    known = norms.loc[norms["answered"] == answered, "n"].any()
-    nothing = (UNKNOWN, "no such prompts")
-    return as_table((c, c.judge(study, answered) if known else nothing) for c in CLAIMS)
+    counted = of_prompts(study.norms, answered).query("n > 0")
+    no_subjects = (counted["segment"] == LAST).all()
+    nothing = (UNKNOWN, "no such prompts" if counted.empty else "no prompt names its subject")
+    unasked = {c.name for c in CLAIMS} if counted.empty else BY_PLACE if no_subjects else set()
+    return as_table((c, nothing if c.name in unasked else c.judge(study, answered)) for c in CLAIMS)
 
 
 def as_table(found: Iterable[tuple[Claim, Finding]]) -> pd.DataFrame:

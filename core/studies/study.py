@@ -1,7 +1,8 @@
 """A study: the paper's figures over many prompts, reduced as it goes (Figures 3, 5, 6, 16-23).
 
 One forward and one backward pass a batch of records; what is kept are running means, so that
-memory does not grow with the number of records.
+memory does not grow with the number of records. Only where they name groups, what was found of
+each is kept too.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from core.gradients.rank import mlp_matrices
 from core.model.architectures import MATRICES
 from core.model.fingerprint import fingerprint
 from core.model.language_model import LanguageModel
-from core.studies.batches import exceptions_of, passes, task_of, token_budget, trace_batch
+from core.studies.batches import passes, task_of, token_budget, trace_batch
 from core.studies.counterfact import Record
+from core.studies.each import check_room
 from core.studies.header import Header
-from core.studies.tables import Study, Sums
+from core.studies.sums import Sums
+from core.studies.tables import Study
 
 TYPICAL_LENGTH = 16  # tokens of a CounterFact prompt, for the size of a batch
 LARGEST_BATCH = 32
@@ -44,8 +47,9 @@ def study(
     study. With `save_to`, a folder, the study is saved as it goes and goes on from there when it is
     called again, neither repeating nor losing a record. The model is held for one batch at a time;
     `batch_size` 1 lets other users in after every record. Records that do not fit the model are
-    left out and listed in `header.skipped`. Raises PromptError for a limit below 1, no records,
-    and a folder that holds another study.
+    left out and listed in `header.skipped`. Where they name two or more groups, the study has its
+    tables for each (`of_group`), and `compare_groups` compares them. Raises PromptError for a limit
+    below 1, no records, too many groups, and a folder that holds another study.
     """
     if limit < 1 or not len(records):
         what = f"The limit is {limit}" if limit < 1 else "There are no records"
@@ -93,13 +97,30 @@ def begin(
         modules=modules,
         mlp_matrices=mlp_matrices(model),
         records=getattr(records, "name", "records"),
-        digest=hashlib.sha256("\n".join(map(repr, drawn)).encode("utf-8", "replace")).hexdigest(),
+        digest=hashlib.sha256("\n".join(map(said, drawn)).encode("utf-8", "replace")).hexdigest(),
         limit=limit,
         seed=seed,
         batch_size=batch_size,
         total=len(drawn),
+        groups=groups_of(drawn, records),
     )
+    check_room(header)
     return Study(header, Sums.empty(header), ())
+
+
+def said(record: Record) -> str:
+    """All of a record in a line; without a group as it was before there were groups, so that
+    studies begun then go on."""
+    text = repr(record)
+    return text if record.group else text.replace(", group='')", ")")
+
+
+def groups_of(drawn: list[Record], records: Sequence[Record]) -> tuple[str, ...]:
+    """The groups of the drawn records as they follow one another in the file; one is none."""
+    drawn_too = {record.group for record in drawn} - {""}
+    if len(drawn_too) < 2:
+        return ()
+    return tuple(dict.fromkeys(r.group for r in records if r.group in drawn_too))
 
 
 def usual_batch(model: LanguageModel) -> int:
@@ -115,21 +136,21 @@ def advanced(model: LanguageModel, state: Study, batch: list[Record]) -> Study:
             tasks.append(task_of(model, record))
         except PromptError as error:
             skipped.append((str(record.case_id), str(error)))
-    exceptions = list(state.exception_rows)
-    correct = state.header.correct
-    for rows in passes(tasks, token_budget(model)):
-        for task, result in zip(rows, trace_batch(model, rows), strict=True):
-            state.sums.add(result)
-            exceptions += exceptions_of(task, result, model.n_layers)
-            correct += result["correct"]
+    found = [
+        pair
+        for rows in passes(tasks, token_budget(model))
+        for pair in zip(rows, trace_batch(model, rows), strict=True)
+    ]
+    answers = [record["correct"] for _, record in found]
     header = replace(
         state.header,
         done=state.header.done + len(batch),
         counted=state.header.counted + len(tasks),
-        correct=correct,
+        asked=state.header.asked + len(answers) - answers.count(None),
+        correct=state.header.correct + answers.count(True),
         skipped=tuple(skipped),
     )
-    return Study(header, state.sums, tuple(exceptions))
+    return state.with_more(found, header)
 
 
 def weights_name(model: LanguageModel) -> str:

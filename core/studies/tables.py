@@ -1,14 +1,14 @@
 """What a study has found, as tables, and how it is kept on disk.
 
-Kept, a study is a JSON header and two parquet files, named in it: the running means and the
-exceptions.
+Kept, a study is a JSON header and parquet files, named in it: the running means, the exceptions,
+the ranks by prompt length, and where there are groups each prompt and its values.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,81 +16,37 @@ import pandas as pd
 
 from core.errors import PromptError
 from core.gradients.segments import SEGMENTS
-from core.studies.header import Header, header_from
+from core.studies.batches import Task, exceptions_of
+from core.studies.each import NUMBERS, TEXTS, EachPrompt
+from core.studies.header import FORMAT, Header, header_from
+from core.studies.lengths import Lengths
 from core.studies.parquet import read_table
 from core.studies.store import as_zip, reader, write_folder
-from core.studies.tally import Tally
+from core.studies.sums import ALL, ANSWERED, Sums
 
 HEADER = "study.json"
-GROUPS = ("correctly", "wrongly")  # how the model answered before any change
-ALL = "all"
 EXCEPTION_TEXTS = ["case_id", "prompt"]
 EXCEPTION_NUMBERS = ["layer", "matrix", "rank", "prompt_length"]
 EXCEPTION_COLUMNS = [*EXCEPTION_TEXTS, *EXCEPTION_NUMBERS]
 MOST_EXCEPTIONS = 500_000
 
 
-@dataclass(frozen=True)
-class Sums:
-    """A Tally of each quantity, grouped by whether the model answered correctly."""
-
-    tallies: dict[str, Tally]
-
-    @classmethod
-    def empty(cls, header: Header) -> Sums:
-        layers, places = header.n_layers, len(SEGMENTS)
-        shapes = {
-            "norm": (len(header.modules), layers, places),
-            "input_norm": (len(header.modules), layers, places),
-            "target_rank": (2, layers, places),  # x of FF1, delta of FF2
-            "answer_rank": (2, layers, places),
-            "rank_is_full": (len(header.mlp_matrices), layers),
-            "gradient_rank": (len(header.mlp_matrices), layers),
-            "cosine": (layers, layers),
-        }
-        return cls({name: Tally(len(GROUPS), shape) for name, shape in shapes.items()})
-
-    def add(self, record: dict[str, object]) -> None:
-        """Count one record: "correct" and an array for each quantity."""
-        group = 0 if record["correct"] else 1
-        for name, tally in self.tallies.items():
-            tally.add(group, record[name])
-
-    def as_table(self) -> pd.DataFrame:
-        """All running values as rows, in an order that `from_content` knows."""
-        parts = [
-            pd.DataFrame(
-                {"quantity": name, "n": t.n.ravel(), "mean": t.mean.ravel(), "m2": t.m2.ravel()}
-            )
-            for name, t in self.tallies.items()
-        ]
-        return pd.concat(parts, ignore_index=True)
-
-    @classmethod
-    def from_content(cls, content: bytes, header: Header) -> Sums:
-        """From the parquet file of `as_table`."""
-        sums = cls.empty(header)
-        most = sum(tally.n.size for tally in sums.tallies.values())
-        table = read_table(content, ["quantity"], ["n", "mean", "m2"], most_rows=most)
-        for name, tally in sums.tallies.items():
-            rows = table[table["quantity"] == name]
-            for column in ("n", "mean", "m2"):
-                values = rows[column].to_numpy(getattr(tally, column).dtype)
-                getattr(tally, column)[:] = values.reshape(tally.n.shape)
-        return sums
-
-
 @dataclass(frozen=True, eq=False)
 class Study:
     """The result of core.study; its tables are tidy, with `answered` in all, correctly, wrongly.
 
-    Means are over prompts: a prompt's tokens of one segment are averaged first, and `n` counts the
-    prompts that have the segment. Columns ending in _error are standard errors of the mean.
+    A prompt without a right answer counts in all only; of one without a subject, only the last
+    token has a segment. Means are over prompts: a prompt's tokens of one segment are averaged
+    first, and `n` counts the prompts that have the segment. Columns ending in _error are standard
+    errors of the mean.
     """
 
     header: Header
     sums: Sums
     exception_rows: tuple[tuple, ...]
+    lengths: Lengths = field(default_factory=Lengths)
+    each: EachPrompt = field(default_factory=EachPrompt)  # empty without groups
+    parts: dict[str, Study] = field(default_factory=dict, init=False, repr=False)
     made: dict[tuple[str, ...], pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -123,6 +79,69 @@ class Study:
         return self.table({"layer": self.layers, "other_layer": self.layers}, ("cosine",))
 
     @property
+    def ranks_by_length(self) -> pd.DataFrame:
+        """Gradient ranks for each prompt length in tokens that occurs (Figure 3): answered,
+        prompt_length, matrix, layer, n, gradient_rank (mean), gradient_rank_spread (standard
+        deviation), gradient_rank_error, lowest, highest. Empty for a study of an earlier version,
+        which did not look at it."""
+        known = self.lengths.counted == self.header.counted
+        return (self.lengths if known else Lengths()).table(self.header)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups that the records name, in their order; empty if they name fewer than two."""
+        return self.header.groups
+
+    @property
+    def prompts(self) -> pd.DataFrame:
+        """The prompts of a study with groups: case_id, prompt, group ("" for none), answered
+        (correctly, wrongly or unknown), prompt_length in tokens. Empty without groups."""
+        table = pd.DataFrame(self.each.about, columns=[*TEXTS, *NUMBERS])
+        answered = [*ANSWERED, "unknown"]
+        table.insert(3, "answered", [answered[place] for place in table.pop("place")])
+        return table
+
+    def of_group(self, name: str) -> Study:
+        """The study of one group's prompts alone; made once. Its numbers are rounded to float32.
+
+        Raises PromptError for a group that there is not.
+        """
+        if name not in self.groups:
+            known = ", ".join(map(repr, self.groups)) or "it has none"
+            raise PromptError(f"The study has no group {name!r}. Its groups: {known}.")
+        if name not in self.parts:
+            self.parts[name] = self.new_part(name)
+        return self.parts[name]
+
+    def new_part(self, name: str) -> Study:
+        rows = [i for i, about in enumerate(self.each.about) if about[2] == name]
+        sums, lengths, exceptions = Sums.empty(self.header), Lengths(), []
+        answers = []
+        for i in rows:
+            case_id, prompt, _, _, length = self.each.about[i]
+            record = self.each.record(i, self.header)
+            sums.add(record)
+            lengths.add(length, record)
+            exceptions += exceptions_of(case_id, prompt, record["gradient_rank"], length)
+            answers.append(record["correct"])
+        counts = dict.fromkeys(("total", "done", "counted"), len(rows))
+        counts |= {"asked": len(rows) - answers.count(None), "correct": answers.count(True)}
+        header = replace(self.header, groups=(), skipped=(), **counts)
+        return Study(header, sums, tuple(exceptions), lengths)
+
+    def with_more(self, counted: Sequence[tuple[Task, dict]], header: Header) -> Study:
+        """The study with some more records counted, which the header knows already."""
+        exceptions = list(self.exception_rows)
+        for task, record in counted:
+            n, case_id = len(task.ids), str(task.record.case_id)
+            self.sums.add(record)
+            self.lengths.add(n, record)
+            if header.groups:
+                self.each.add(task, record, header)
+            exceptions += exceptions_of(case_id, task.record.prompt, record["gradient_rank"], n)
+        return replace(self, header=header, exception_rows=tuple(exceptions))
+
+    @property
     def exceptions(self) -> pd.DataFrame:
         """Every gradient whose rank is not the prompt's length (not 1, in the last layer):
         case_id, prompt, layer, matrix, rank, prompt_length."""
@@ -144,15 +163,16 @@ class Study:
         return self.made[quantities].copy(deep=False)
 
     def new_table(self, axes: dict[str, tuple], quantities: tuple[str, ...]) -> pd.DataFrame:
-        index = pd.MultiIndex.from_product([(ALL, *GROUPS), *axes.values()])
+        index = pd.MultiIndex.from_product([(ALL, *ANSWERED), *axes.values()])
         result = index.to_frame(index=False, name=["answered", *axes])
         for i, name in enumerate(quantities):
             tally = self.sums.tallies[name]
-            pair = (tally.merged(), tally)
+            pair, known = (tally.merged(), tally), len(ANSWERED)
             if i == 0:
-                result["n"] = np.concatenate([t.n for t in pair]).ravel()
-            result[name] = np.concatenate([t.means() for t in pair]).ravel()
-            result[f"{name}_error"] = np.concatenate([t.errors() for t in pair]).ravel()
+                result["n"] = np.concatenate([t.n[:known] for t in pair]).ravel()
+            result[name] = np.concatenate([t.means()[:known] for t in pair]).ravel()
+            errors = [t.errors()[:known] for t in pair]
+            result[f"{name}_error"] = np.concatenate(errors).ravel()
         return result
 
     def save(self, folder: str | Path) -> None:
@@ -166,11 +186,15 @@ class Study:
     def files(self) -> dict[str, bytes]:
         """File name -> content; the header comes last."""
         tables = {
-            f"sums-{self.header.done:06d}.parquet": self.sums.as_table(),
-            f"exceptions-{self.header.done:06d}.parquet": pd.DataFrame(
-                list(self.exception_rows), columns=EXCEPTION_COLUMNS
-            ).astype({"case_id": "str", "prompt": "str"}),
+            "sums": self.sums.as_table(),
+            "exceptions": pd.DataFrame(list(self.exception_rows), columns=EXCEPTION_COLUMNS).astype(
+                {"case_id": "str", "prompt": "str"}
+            ),
+            "lengths": self.lengths.as_table(),
         }
+        if self.groups:
+            tables["prompts"], tables["values"] = self.each.as_tables()
+        tables = {f"{name}-{self.header.done:06d}.parquet": t for name, t in tables.items()}
         header = asdict(self.header) | {"files": list(tables)}
         parquet = {name: table.to_parquet(index=False) for name, table in tables.items()}
         return parquet | {HEADER: json.dumps(header, indent=1).encode()}
@@ -184,17 +208,24 @@ class Study:
         try:
             read = reader(source)
             described = json.loads(read(HEADER))
-            sums_name, exceptions_name = described.pop("files")
+            names, places = described.pop("files"), 3 if described["format"] == FORMAT else 2
             header = header_from(described)
-            sums = Sums.from_content(read(sums_name), header)
+            sums_name, exceptions_name, *more = names
+            if len(more) != (0 if places == 2 else 3 if header.groups else 1):
+                raise ValueError("files of another kind of study")
+            sums = Sums.from_content(read(sums_name), header, places)
             rows = exceptions_from(read(exceptions_name))
             check_exceptions(rows, header)
+            lengths = Lengths.from_content(read(more[0]), header) if more else Lengths()
+            each = EachPrompt()
+            if header.groups:
+                each = EachPrompt.from_contents(*map(read, more[1:]), header)
         except Exception as error:  # a damaged archive fails in a dozen ways
             raise PromptError(
                 "This is no study that the app can read: it is damaged, or of another version. "
                 "Choose the zip file that was downloaded from the page Many prompts."
             ) from error
-        return cls(header, sums, tuple(rows.itertuples(index=False, name=None)))
+        return cls(header, sums, tuple(rows.itertuples(index=False, name=None)), lengths, each)
 
     @classmethod
     def resume(cls, folder: Path, fresh: Study) -> Study:

@@ -16,6 +16,10 @@ class Tally:
         self.mean = np.zeros((groups, *shape))
         self.m2 = np.zeros((groups, *shape))
 
+    @property
+    def nbytes(self) -> int:
+        return self.n.nbytes + self.mean.nbytes + self.m2.nbytes
+
     def add(self, group: int, values: np.ndarray) -> None:
         """Count one array of the cells' shape towards a group."""
         present = ~np.isnan(values)
@@ -39,6 +43,10 @@ class Tally:
     def means(self) -> np.ndarray:
         """NaN where nothing was counted."""
         return np.where(self.n > 0, self.mean, np.nan)
+
+    def spreads(self) -> np.ndarray:
+        """Standard deviations, sqrt(m2 / (n - 1)); NaN below two values."""
+        return np.where(self.n > 1, np.sqrt(self.m2 / (np.maximum(self.n, 2) - 1)), np.nan)
 
     def errors(self) -> np.ndarray:
         """Standard errors of the means, sqrt(variance / n); NaN below two values."""

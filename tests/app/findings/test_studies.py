@@ -20,7 +20,7 @@ from app.findings.studies import full_rank_finding, study_norm_finding, study_ra
 from app.words import code_span, number
 from core import SEGMENTS, ImprintAndShift, Study
 from core.studies.header import Header
-from core.studies.tables import Sums
+from core.studies.sums import Sums
 from tests.app.findings.test_lenses import NASTY, VOCABULARY, backward
 
 NAN = float("nan")

@@ -9,7 +9,7 @@ from core.studies.claims import CLAIMS, FAILS, HOLDS, IN_PART, UNKNOWN, verdict
 from core.studies.header import Header
 from core.studies.measured import MEASURED, first_vjp, measure, measured_claims
 from core.studies.shipped import STUDIED, shipped_measures
-from core.studies.tables import Sums
+from core.studies.sums import Sums
 from tests.conftest import PROMPT, TARGET, random_model
 
 LAYERS, VOCABULARY = 11, 101  # ten layers below the last, ranks in percent

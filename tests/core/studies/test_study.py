@@ -35,13 +35,14 @@ from core.model.fingerprint import fingerprint
 from core.studies import batches
 from core.studies.counterfact import Records
 from core.studies.header import FORMAT, Header
-from core.studies.tables import HEADER, Sums
+from core.studies.sums import Sums
+from core.studies.tables import HEADER
 from tests.conftest import random_model
 
 # core.study itself is the function
 study_module = importlib.import_module("core.studies.study")
 ROOT = Path(__file__).resolve().parents[3]
-TABLES = ("norms", "token_ranks", "gradient_ranks", "cosines", "exceptions")
+TABLES = ("norms", "token_ranks", "gradient_ranks", "cosines", "exceptions", "ranks_by_length")
 BEFORE, FIRST, MIDDLE, LAST_OF_SUBJECT, AFTER, FURTHER, LAST = range(7)
 
 LONG = (
@@ -150,9 +151,8 @@ def test_one_record_reduced_by_hand():
 
 def test_exceptions_by_hand():
     """Three tokens, two layers: the rank should be 3, and 1 in the last layer."""
-    task = batches.Task(Record(5, "a b c", "b", "x", "y"), (1, 2, 3), 7, 8, np.zeros(3))
-    ranks = {"gradient_rank": np.array([[3.0, 1.0], [2.0, 3.0]])}
-    assert batches.exceptions_of(task, ranks, 2) == [
+    ranks = np.array([[3.0, 1.0], [2.0, 3.0]])
+    assert batches.exceptions_of("5", "a b c", ranks, 3) == [
         ("5", "a b c", 0, 1, 2, 3),
         ("5", "a b c", 1, 1, 3, 3),
     ]
@@ -174,6 +174,7 @@ def hand_made_header(**changes) -> Header:
         "total": 3,
         "done": 3,
         "counted": 3,
+        "asked": 3,
         "correct": 2,
     }
     return Header(**values | changes)
@@ -547,7 +548,7 @@ def advanced_and_dead(model, state, batch, real=module.advanced):
 
 def replace_and_dead(*paths, real=os.replace, calls=[]):
     calls.append(paths)
-    if len(calls) == 3:  # both tables are new, the header is not
+    if len(calls) == 4:  # all tables are new, the header is not
         die()
     real(*paths)
 
@@ -602,11 +603,11 @@ def test_a_killed_study_goes_on_without_repeating_or_losing_a_record(tmp_path):
         assert finished.header.counted == 10
         assert finished.header.correct == whole.header.correct
         assert finished.header.skipped == whole.header.skipped
-    names = {"sums-000012.parquet", "exceptions-000012.parquet", HEADER}
+    names = {f"{name}-000012.parquet" for name in ("sums", "exceptions", "lengths")} | {HEADER}
     assert {path.name for path in folder.glob("*[!w]")} == names
 
 
-@pytest.mark.parametrize("call", [1, 2, 3])
+@pytest.mark.parametrize("call", [1, 2, 3, 4])
 def test_a_save_that_breaks_off_leaves_the_earlier_study(tmp_path, monkeypatch, call):
     early, late = hand_made_study(), hand_made_study()
     early = dataclasses.replace(early, header=hand_made_header(done=2))
@@ -626,7 +627,7 @@ def test_a_save_that_breaks_off_leaves_the_earlier_study(tmp_path, monkeypatch, 
     assert Study.load(tmp_path).header == early.header
     late.save(tmp_path)
     assert Study.load(tmp_path).header == late.header
-    assert len(list(tmp_path.glob("*.parquet"))) == 2
+    assert len(list(tmp_path.glob("*.parquet"))) == 3
 
 
 # Files
