@@ -4,7 +4,7 @@ import streamlit as st
 
 from app.cells.shipped_studies import shipped
 from app.cells.studies import compare, downloads, summary
-from app.cells.study_pictures import picture_cells
+from app.cells.study_cells import picture_cells
 from app.cells.study_setup import setup
 from app.notebook.cell import page_title
 from app.shell.state import chosen_model, require_model

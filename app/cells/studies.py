@@ -78,13 +78,22 @@ def summary(study: core.Study) -> None:
     st.markdown(
         plain(
             f"{header.model}: {header.counted} records of {header.records}, seed {header.seed}, in "
-            f"{header.seconds:.1f} s. The model answered {header.correct} of them correctly before "
-            f"any change.{ended}{left_out}"
+            f"{header.seconds:.1f} s. {answers_known(header)}{ended}{left_out}"
         )
     )
     if header.skipped:
         with st.expander(f"{len(header.skipped)} records that did not fit"):
             st.dataframe(pd.DataFrame(header.skipped, columns=["case_id", "reason"]))
+
+
+def answers_known(header: Header) -> str:
+    """How many answers were right before any change, of those of which it is known."""
+    if not header.asked:
+        return "Whether the model's own answers are right is not known: no prompt says it."
+    asked = (
+        "them" if header.asked == header.counted else f"the {header.asked} that say what is right"
+    )
+    return f"The model answered {header.correct} of {asked} correctly before any change."
 
 
 def downloads(main: core.Study) -> None:

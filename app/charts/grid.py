@@ -24,15 +24,18 @@ from app.words import number, shortened, visible
 LARGEST_WITH_TEXT = 16  # layers up to which each cell of a cosine table holds its number
 
 
-def cosine_table(cosines: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
-    """Layer by layer, the cosine of their signals (Figures 22, 23).
+def cosine_table(
+    cosines: pd.DataFrame, *, dark: bool, title: str = "Cosine of δ", limit: float = 1.0
+) -> alt.LayerChart:
+    """Layer by layer, the cosine of their signals (Figures 22, 23), or a difference of cosines.
 
-    cosines: layer, other_layer, cosine; NaN is drawn as an empty cell.
+    cosines: layer, other_layer, cosine; NaN is drawn as an empty cell. The colours are those of
+    -limit to limit.
     """
     n_layers = cosines["layer"].nunique()
     colours = diverging(dark)
     empty = cosines["cosine"].isna()
-    inks = colours.inks((cosines["cosine"].fillna(0) + 1) / 2)
+    inks = colours.inks((cosines["cosine"].fillna(0) / limit + 1) / 2)
     values = cosines["cosine"].tolist()
     data = pa.table(
         {
@@ -62,8 +65,8 @@ def cosine_table(cosines: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
     )
     colour = alt.Color(
         "cosine:Q",
-        title="Cosine of δ",
-        scale=alt.Scale(domain=[-1, 0, 1], range=list(colours.stops), interpolate="rgb"),
+        title=title,
+        scale=alt.Scale(domain=[-limit, 0, limit], range=list(colours.stops), interpolate="rgb"),
         legend=alt.Legend(orient="right", gradientLength=180, titleLimit=200),
         condition={"test": "datum.empty", "value": "transparent"},
     )

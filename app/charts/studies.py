@@ -1,13 +1,17 @@
-"""Lines of several studies in one picture, with layers and ranks from 0 to 1 (Figures 3, 18)."""
+"""Lines of several studies, or groups of prompts, in one picture, with layers and ranks from 0 to 1
+(Figures 3, 18)."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import altair as alt
 import pandas as pd
 import pyarrow as pa
 
-from app.charts.palette import ACCENT, LINES
+from app.charts.palette import ACCENT, INK, LINES, QUIET
 from app.charts.style import finished, layered
+from app.titles import WORD_TITLES
 
 LAYER_TITLE = "Layer, from the first (0) to the last (1)"
 
@@ -28,43 +32,58 @@ def share_by_layer(table: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
 
 
 def relative_rank_by_layer(
-    table: pd.DataFrame, word: str, title: str, *, dark: bool
+    table: pd.DataFrame, words: Sequence[str], title: str, *, dark: bool
 ) -> alt.LayerChart:
-    """A word's mean rank as a part of the vocabulary, a line a study (Figure 18).
+    """Words' mean ranks as a part of the vocabulary, a line a study and word (Figures 18, 19).
 
-    table: study, layer, relative_layer, relative_<word>_rank, n. The most probable is on top.
+    table: study, layer, relative_layer, n, and relative_<word>_rank for each of `words`, "target"
+    and "answer". The most probable is on top; of two words the second is dashed.
     """
-    column = f"relative_{word}_rank"
+    parts = [
+        table.assign(rank=table[f"relative_{word}_rank"], Word=WORD_TITLES[word]) for word in words
+    ]
+    data = pd.concat(parts, ignore_index=True)
     ends = (
         "datum.value == 0 ? 'most probable (0)' : datum.value == 1 ? 'least probable (1)' : "
         "format(datum.value, '.2f')"
     )
     y = alt.Y(
-        f"{column}:Q",
+        "rank:Q",
         title=title,
         scale=alt.Scale(domain=[0, 1], reverse=True),
         axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], labelExpr=ends, labelLimit=200),
     )
-    shown = alt.Tooltip(f"{column}:Q", title="Mean rank, part of the vocabulary", format=".3f")
-    return lines(table[table[column].notna()], column, y, shown, dark=dark)
+    shown = alt.Tooltip("rank:Q", title="Mean rank, part of the vocabulary", format=".3f")
+    return lines(data[data["rank"].notna()], "rank", y, shown, dark=dark)
+
+
+def colours(count: int, dark: bool) -> list[str]:
+    """A colour for each of up to eight studies or groups."""
+    return [ACCENT[dark], *LINES[dark], QUIET[dark], INK[dark]][:count]
 
 
 def lines(
     table: pd.DataFrame, column: str, y: alt.Y, shown: alt.Tooltip, *, dark: bool
 ) -> alt.LayerChart:
-    """A line a study, with its standard error where the table has one."""
+    """A line a study, with its standard error where the table has one; of a table with a column
+    Word a line a study and word."""
     studies = list(dict.fromkeys(table["study"]))
-    colours = [ACCENT[dark], *LINES[dark]][: len(studies)]
     colour = alt.Color(
         "study:N",
-        title="Study",
-        scale=alt.Scale(domain=studies, range=colours),
+        title=None,
+        scale=alt.Scale(domain=studies, range=colours(len(studies), dark)),
         sort=studies,
         legend=alt.Legend(orient="top", labelLimit=300) if len(studies) > 1 else None,
     )
+    names = ["study", "layer", "relative_layer", "n", column]
+    channels, tips = {}, []
+    if "Word" in table:
+        names.append("Word")
+        channels["strokeDash"] = word_dashes(list(dict.fromkeys(table["Word"])))
+        tips = [alt.Tooltip("Word:N", title="Word")]
     error = table[f"{column}_error"].fillna(0) if f"{column}_error" in table else 0
     data = pa.table(
-        {name: table[name] for name in ("study", "layer", "relative_layer", "n", column)}
+        {name: table[name] for name in names}
         | {
             "low": (table[column] - error).clip(0, 1),
             "high": (table[column] + error).clip(0, 1),
@@ -83,10 +102,23 @@ def lines(
     curves = base.mark_line(point={"size": 55, "filled": True}).encode(
         y=y,
         tooltip=[
-            alt.Tooltip("study:N", title="Study"),
+            alt.Tooltip("study:N", title="Prompts of"),
+            *tips,
             alt.Tooltip("layer:O", title="Layer"),
             shown,
             alt.Tooltip("n:Q", title="Prompts"),
         ],
+        **channels,
     )
     return finished(layered(curves, spread, data=data, height=300), dark)
+
+
+def word_dashes(words: list[str]) -> alt.StrokeDash:
+    """The first word's line is whole, the second's dashed."""
+    return alt.StrokeDash(
+        "Word:N",
+        title=None,
+        scale=alt.Scale(domain=words, range=[[1, 0], [5, 4]][: len(words)]),
+        sort=words,
+        legend=alt.Legend(orient="top", symbolType="stroke") if len(words) > 1 else None,
+    )

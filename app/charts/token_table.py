@@ -52,6 +52,8 @@ def token_table(
     least_width: int = CELL_WIDTHS[0],
     x_title: str = "Prompt token",
     names: dict[str, str] | None = None,
+    scale_of: pd.DataFrame | None = None,
+    slanted: bool = False,
 ) -> alt.LayerChart:
     """A heatmap with text; the last layer on top, prompt tokens from left to right.
 
@@ -60,9 +62,10 @@ def token_table(
     boolean column of cells that stay empty, `marked` says which cells get a frame. Cells share
     `page_width` pixels, but none is narrower than `least_width`: the table scrolls instead, and
     columns of layer numbers stand so near to one another that one is always in sight.
-    `names` are the labels of columns that are no tokens.
+    `names` are the labels of columns that are no tokens, `slanted` where they have little room.
+    Tables that are compared have one scale, that of `scale_of`, all of them together.
     """
-    low, high, limit = ends(table, quantity)
+    low, high, limit = ends(table if scale_of is None else scale_of, quantity)
     n_tokens, n_layers = table["position"].nunique(), table["layer"].nunique()
     width = max(least_width, min(CELL_WIDTHS[1], page_width // n_tokens))
     height = 26 if n_layers <= 12 else 21
@@ -104,7 +107,7 @@ def token_table(
         x=alt.X(
             "position:O",
             title=x_title,
-            axis=token_axis(table, letters, names, dark),
+            axis=token_axis(table, letters if not slanted else 99, names, dark, slanted),
             scale=alt.Scale(domain=sorted([*range(n_tokens), *rulers])),
         ),
         y=alt.Y("layer:O", title="Layer", sort="descending", axis=layer_axis),
@@ -223,7 +226,7 @@ def share(values: np.ndarray | float, low: float, high: float, log: bool) -> np.
 
 
 def token_axis(
-    table: pd.DataFrame, letters: int, names: dict[str, str] | None, dark: bool
+    table: pd.DataFrame, letters: int, names: dict[str, str] | None, dark: bool, slanted: bool
 ) -> alt.Axis:
     """Prompt tokens as labels; the position stays the key, so that repeated tokens keep apart."""
     tokens = along(table, "position", "token")
@@ -231,7 +234,7 @@ def token_axis(
     last = len(tokens) - 1
     return alt.Axis(
         labelExpr=labels_of(shown),
-        labelAngle=0,
+        labelAngle=-40 if slanted else 0,
         labelLimit=0,
         labelOverlap=False,
         labelColor={

@@ -28,17 +28,17 @@ def test_a_study_runs_and_is_drawn(themed_page, server):
     open_study(page, server)
     start(page)
     expect(page.get_by_text("30 records of mini_counterfact.json")).to_be_visible(timeout=WAIT)
-    expect(page.locator(CHART)).to_have_count(5, timeout=WAIT)
+    expect(page.locator(CHART)).to_have_count(6, timeout=WAIT)
     settle(page)
     expect(page.get_by_test_id("stException")).to_have_count(0)
-    expect(page.locator(CHART).nth(1)).to_contain_text("last token")
+    expect(page.locator(CHART).nth(2)).to_contain_text("last token")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download the study").click()
     assert download.value.suggested_filename == "study-tiny-gpt2-0.zip"
     link = page.url
     assert "study=" in link
     page.goto(link)
-    expect(page.locator(CHART)).to_have_count(5, timeout=WAIT)
+    expect(page.locator(CHART)).to_have_count(6, timeout=WAIT)
 
 
 def test_a_click_on_a_column_shows_its_neuron(page, server):

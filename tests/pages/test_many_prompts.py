@@ -19,7 +19,7 @@ from core.studies.measured import MEASURED
 from tests.pages.test_pages import after, chart_data, charts, gated, job_of, open_page, texts
 
 PAGE = "many_prompts"
-PICTURES = 5
+PICTURES = 6
 
 
 def unescaped(at: AppTest) -> str:
@@ -309,7 +309,7 @@ def test_a_deep_models_tables_show_every_second_layer_at_first():
     name = next(name for name, study in shipped().items() if study.header.n_layers == 30)
     at.selectbox(key="main_study_0_shipped:tiny-gpt2").set_value(name).run()
     assert not at.exception
-    tables = {"study_norms": 1, "study_ranks": 2}
+    tables = {"study_norms": 2, "study_ranks": 3}
     for key, index in tables.items():
         switch = at.toggle(key=f"{key}_some_of_30")
         assert (switch.label, switch.value) == ("Every 2nd layer", True)
@@ -320,4 +320,4 @@ def test_a_deep_models_tables_show_every_second_layer_at_first():
     study = shipped()[name]
     norms = study.norms[(study.norms["answered"] == "all") & (study.norms["module"] == "ff2")]
     at.toggle(key="study_norms_some_of_30").set_value(True).run()
-    assert norms.loc[norms["norm"].idxmax(), "layer"] in set(chart_data(at, 1)["layer"])
+    assert norms.loc[norms["norm"].idxmax(), "layer"] in set(chart_data(at, 2)["layer"])

@@ -128,6 +128,7 @@ def studies(names=("tiny-gpt2",), n_layers=6):
             "rank_is_full": min(1.0, i / 10 + layer / n_layers),
             "rank_is_full_error": 0.05 if layer else NAN,
             "relative_target_rank": 1 - layer / n_layers,
+            "relative_answer_rank": layer / n_layers,
             "n": 100,
         }
         for i, name in enumerate(names)
@@ -186,7 +187,7 @@ def share_chart(n_tokens, n_layers, dark):
 
 
 def mean_rank_chart(n_tokens, n_layers, dark):
-    return relative_rank_by_layer(studies(n_layers=n_layers), "target", "Rank in δ", dark=dark)
+    return relative_rank_by_layer(studies(n_layers=n_layers), ("target",), "Rank in δ", dark=dark)
 
 
 def segment_rank_chart(n_tokens, n_layers, dark):
@@ -358,7 +359,7 @@ def hostile_charts():
         "bars": coefficient_chart(table[table["order"] == 0], "x", dark=False),
         "flow": flow_chart(panels(HOSTILE, 2), visible(HOSTILE[0]), dark=False),
         "shares": share_by_layer(named, dark=False),
-        "ranks": relative_rank_by_layer(named, "target", "Rank", dark=False),
+        "ranks": relative_rank_by_layer(named, ("target", "answer"), "Rank", dark=False),
         "tokens": token_table(
             lens(HOSTILE).assign(word="w"),
             "word",
@@ -643,7 +644,7 @@ def test_a_wide_output_is_thinned_evenly(outputs):
 
 
 @both_themes
-@pytest.mark.parametrize("count", [1, 2, 6])
+@pytest.mark.parametrize("count", [1, 2, 6, 8])
 def test_each_study_has_a_colour_of_its_own(count, dark):
     names = [f"model {9 - i}" for i in range(count)]
     chart = share_by_layer(studies(names), dark=dark)
@@ -651,7 +652,7 @@ def test_each_study_has_a_colour_of_its_own(count, dark):
     scale = encoding["color"]["scale"]
     assert scale["domain"] == names  # in the order that they were given
     assert len(set(scale["range"])) == count
-    assert set(scale["range"]) <= {ACCENT[dark], *LINES[dark]}
+    assert set(scale["range"]) <= {ACCENT[dark], *LINES[dark], QUIET[dark], INK[dark]}
     assert {row["study"] for row in rows} == set(names)
     assert (encoding["color"]["legend"] is None) == (count == 1)
 
@@ -677,18 +678,32 @@ def test_mean_ranks_run_from_most_probable_on_top_with_both_ends_named():
     encoding, rows = marks(chart, "line")[0]
     assert encoding["y"]["scale"] == {"domain": [0, 1], "reverse": True}
     assert encoding["y"]["title"] == "Rank in δ"
-    assert [row["relative_target_rank"] for row in rows] == [1 - i / 6 for i in range(6)]
+    assert [row["rank"] for row in rows] == [1 - i / 6 for i in range(6)]
     texts, _ = drawn(chart)
     assert {"most probable (0)", "least probable (1)", "0.50"} <= set(texts)
+
+
+@both_themes
+def test_target_and_answer_are_told_apart_by_their_dashes(dark):
+    table = studies(("a", "b"))
+    chart = relative_rank_by_layer(table, ("target", "answer"), "Rank", dark=dark)
+    encoding, rows = marks(chart, "line")[0]
+    assert encoding["strokeDash"]["scale"]["domain"] == ["The target", "The model's answer"]
+    dashes = encoding["strokeDash"]["scale"]["range"]
+    assert dashes[0] != dashes[1]
+    assert len(rows) == 2 * len(table)
+    for word, column in (("The target", "target"), ("The model's answer", "answer")):
+        own = [row["rank"] for row in rows if row["Word"] == word]
+        assert own == table[f"relative_{column}_rank"].tolist()
 
 
 def test_layers_without_a_rank_have_no_dot():
     table = studies(("a", "b"))
     table.loc[table["layer"] == 3, "relative_target_rank"] = NAN
-    _, rows = marks(relative_rank_by_layer(table, "target", "Rank", dark=False), "line")[0]
+    _, rows = marks(relative_rank_by_layer(table, ("target",), "Rank", dark=False), "line")[0]
     assert {row["layer"] for row in rows} == {0, 1, 2, 4, 5}
     none = relative_rank_by_layer(
-        table.assign(relative_target_rank=NAN), "target", "Rank", dark=False
+        table.assign(relative_target_rank=NAN), ("target",), "Rank", dark=False
     )
     none.to_dict(validate=True)
 

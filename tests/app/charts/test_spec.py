@@ -25,6 +25,7 @@ from app.charts.scatter import agreement_chart
 from app.charts.spec import arrow_bytes, specification
 from app.charts.strength import perplexity_by_layer, rate_by_layer
 from app.charts.studies import relative_rank_by_layer, share_by_layer
+from app.charts.study_lengths import mean_rank_by_length
 from app.charts.style import along, each_once, in_layer, layered
 from app.charts.token_table import Quantity, token_table
 from tests.app.charts.test_charts import (
@@ -104,6 +105,23 @@ def framed(dark):
     return token_table(table, "word", Quantity("norm", "norm", "L2"), tips, dark=dark, **limits)
 
 
+def mean_ranks(lengths=(5, 6, 9), n_layers=4, short=(2,)):
+    """As Study.ranks_by_length has them; the `short` layers are half a direction below."""
+    return pd.DataFrame(
+        {
+            "layer": layer,
+            "prompt_length": n,
+            "n": 3 + i,
+            "gradient_rank": 1.0 if layer == n_layers - 1 else n - 0.5 * (layer in short),
+            "gradient_rank_spread": 0.5 if i else float("nan"),
+            "lowest": 1.0,
+            "highest": float(n),
+        }
+        for i, n in enumerate(lengths)
+        for layer in range(n_layers)
+    )
+
+
 # The builder's name, and which of its pictures it is; each is a function of dark.
 CHARTS = {
     ("token_table", "of a short prompt"): partial(tokens, 5),
@@ -149,7 +167,14 @@ CHARTS = {
     ),
     ("share_by_layer", ""): lambda dark: share_by_layer(studies(("a", "b")), dark=dark),
     ("relative_rank_by_layer", ""): lambda dark: relative_rank_by_layer(
-        studies(), "target", "Rank in δ", dark=dark
+        studies(), ("target",), "Rank in δ", dark=dark
+    ),
+    ("relative_rank_by_layer", "of two words"): lambda dark: relative_rank_by_layer(
+        studies(("a", "b")), ("target", "answer"), "Rank in δ", dark=dark
+    ),
+    ("mean_rank_by_length", ""): lambda dark: mean_rank_by_length(mean_ranks(), dark=dark),
+    ("mean_rank_by_length", "in a panel"): lambda dark: mean_rank_by_length(
+        mean_ranks(), longest=30, width=300, dark=dark
     ),
     ("strength_curve", ""): lambda dark: strength_curve(calibration(), 1, dark=dark),
 }
