@@ -17,11 +17,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from core.editing.forward_shift import BlockCall, block_calls, smallest_eta
+from core.editing.forward_shift import smallest_eta
 from core.editing.gradient_step import descent
 from core.editing.hyperparameters import check_layers
 from core.errors import EditError, PromptError
-from core.model.capture import capture, check_numbers
+from core.model.capture import BlockCall, block_calls, capture, check_numbers
 from core.model.edited import changed, turn
 from core.model.edits import Change, Edit, Fact, check_fits
 from core.model.language_model import LanguageModel

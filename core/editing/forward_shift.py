@@ -7,12 +7,11 @@ eta |x|^2 |D[t]|^2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.editing.calibrated import calibrated_settings, fixed_settings
 from core.editing.hyperparameters import (
@@ -25,12 +24,11 @@ from core.editing.hyperparameters import (
 )
 from core.editing.smallest_strength import leads, smallest_strength
 from core.errors import EditError
-from core.model.capture import capture, check_numbers
+from core.model.capture import BlockCall, block_calls, capture, check_numbers
 from core.model.edited import turn
 from core.model.edits import Change, Edit, Fact
 from core.model.language_model import LanguageModel
 
-BlockCall = tuple[tuple, dict]  # what a block gets besides the residual stream
 NAME = "forward-shift"
 # Of the residual stream's norm: paraphrases begin to follow here (data/calibration/).
 FIXED_SHARE = 1.0
@@ -252,25 +250,3 @@ def logits_from(
         output = model.blocks[i](residual, *others, **named)
         residual = output if isinstance(output, Tensor) else output[0]
     return model.unembedding(model.final_norm(residual[:, -1])).float()
-
-
-@contextmanager
-def block_calls(model: LanguageModel) -> Iterator[dict[int, BlockCall]]:
-    """Note how the model calls its blocks (positions, masks), to call them again alone."""
-    calls: dict[int, BlockCall] = {}
-
-    def noting(layer: int):
-        def note(_: nn.Module, inputs: tuple, named: dict) -> None:
-            calls[layer] = (inputs[1:], dict(named))
-
-        return note
-
-    hooks = [
-        block.register_forward_pre_hook(noting(i), with_kwargs=True)
-        for i, block in enumerate(model.blocks)
-    ]
-    try:
-        yield calls
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from core.editing.forward_shift import BlockCall, block_calls
-from core.model.capture import check_numbers
+from core.model.capture import BlockCall, block_calls, check_numbers
 from core.model.forcing import padded
 from core.model.language_model import LanguageModel
 

@@ -14,6 +14,7 @@ from core.model.language_model import LanguageModel
 from core.model.threads import threads
 
 Site = tuple[str, int]  # (matrix, layer)
+BlockCall = tuple[tuple, dict]  # what a block gets besides the residual stream
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,28 @@ def capture(
         for site, group in sites.items():
             outputs = tuple(seen[module][1] for module in group)
             activations[site] = Activation(seen[group[0]][0], outputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def block_calls(model: LanguageModel) -> Iterator[dict[int, BlockCall]]:
+    """Note how the model calls its blocks (positions, masks), to call them again alone."""
+    calls: dict[int, BlockCall] = {}
+
+    def noting(layer: int):
+        def note(_: nn.Module, inputs: tuple, named: dict) -> None:
+            calls[layer] = (inputs[1:], dict(named))
+
+        return note
+
+    hooks = [
+        block.register_forward_pre_hook(noting(i), with_kwargs=True)
+        for i, block in enumerate(model.blocks)
+    ]
+    try:
+        yield calls
     finally:
         for hook in hooks:
             hook.remove()
