@@ -25,6 +25,7 @@ from core.gradients.neurons import gradient_neurons, gradient_span, neuron_overl
 from core.gradients.rank import gradient_rank, rank_curve
 from core.gradients.segments import SEGMENTS, propose_subject, segment_means, segments
 from core.gradients.similarity import layer_similarity
+from core.gradients.swap import Swap, reach, reaches_the_answer, swap
 from core.gradients.trace import Factors, Trace, trace
 from core.model.catalog import CATALOG, ModelCard, download_model, is_on_this_machine
 from core.model.edited import edited
@@ -73,6 +74,7 @@ __all__ = [
     "Record",
     "Records",
     "Study",
+    "Swap",
     "Target",
     "Trace",
     "answers",
@@ -117,6 +119,8 @@ __all__ = [
     "prompts_template",
     "propose_subject",
     "rank_curve",
+    "reach",
+    "reaches_the_answer",
     "read_prompts",
     "reconstruction_error",
     "save_counterfact",
@@ -128,6 +132,7 @@ __all__ = [
     "side_effects",
     "study",
     "study_names",
+    "swap",
     "trace",
     "unpack_gguf",
     "verdicts",
