@@ -15,6 +15,7 @@ from core.editing.comparison import change_sizes, compare_methods, preflight, ve
 from core.editing.edit_strength import edit_strength, perplexity
 from core.editing.export import export_model
 from core.editing.methods import METHODS, edit, edit_many
+from core.editing.one_cell import BeforeAfter, compare_before_after, learn_at
 from core.editing.second_moments import estimate_seconds, missing_second_moments, second_moments
 from core.editing.side_effects import side_effects
 from core.errors import BackwardLensError, Cancelled, EditError, ModelError, PromptError
@@ -56,6 +57,7 @@ __all__ = [
     "METHODS",
     "SEGMENTS",
     "BackwardLensError",
+    "BeforeAfter",
     "Calibration",
     "Cancelled",
     "Change",
@@ -82,6 +84,7 @@ __all__ = [
     "calibrate",
     "change_sizes",
     "claims",
+    "compare_before_after",
     "compare_groups",
     "compare_methods",
     "complete",
@@ -105,6 +108,7 @@ __all__ = [
     "is_on_this_machine",
     "known_calibration",
     "layer_similarity",
+    "learn_at",
     "load_counterfact",
     "load_model",
     "load_prompts",
