@@ -15,7 +15,7 @@ from core.editing.comparison import change_sizes, compare_methods, preflight, ve
 from core.editing.edit_strength import edit_strength, perplexity
 from core.editing.export import export_model
 from core.editing.methods import METHODS, edit, edit_many
-from core.editing.one_cell import BeforeAfter, compare_before_after, learn_at
+from core.editing.one_cell import BeforeAfter, compare_before_after, learn_at, step_ladder
 from core.editing.second_moments import estimate_seconds, missing_second_moments, second_moments
 from core.editing.side_effects import side_effects
 from core.errors import BackwardLensError, Cancelled, EditError, ModelError, PromptError
@@ -134,6 +134,7 @@ __all__ = [
     "shipped_studies",
     "side_by_side",
     "side_effects",
+    "step_ladder",
     "study",
     "study_names",
     "swap",

@@ -28,11 +28,18 @@ def specification(chart: alt.TopLevelMixin) -> dict[str, object]:
     """The chart in Vega-Lite, for st.vega_lite_chart: what `chart.to_dict()` gives, unchecked,
     with each table as Arrow in its "datasets", under a name that follows from its content.
 
-    A chart has data, itself or from the chart around it; each field's type stands beside its name.
-    Raises ValueError for a field without a type.
+    What the chart itself has in `datasets` (lists of rows) keeps its name: where only that changes,
+    the page changes the marks in the picture, which is not drawn anew. A chart has data, itself or
+    from the chart around it; each field's type stands beside its name. Raises ValueError for a
+    field without a type.
     """
     writer = Writer()
-    return {"$schema": alt.SCHEMA_URL} | writer.written(chart) | {"datasets": writer.datasets}
+    spec = writer.written(chart)
+    named = {
+        name: arrow_bytes(pa.Table.from_pylist(rows))
+        for name, rows in spec.get("datasets", {}).items()
+    }
+    return {"$schema": alt.SCHEMA_URL} | spec | {"datasets": writer.datasets | named}
 
 
 class Writer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import altair as alt
@@ -11,7 +12,15 @@ import pandas as pd
 import pyarrow as pa
 
 from app.charts.palette import ACCENT, INK, PAPER, QUIET, ramp
-from app.charts.style import FONT_SIZE, OWN_COLOURS, along, finished, labels_of, layered
+from app.charts.style import (
+    FONT_SIZE,
+    OWN_COLOURS,
+    along,
+    finished,
+    in_layer,
+    labels_of,
+    layered,
+)
 from app.outliers import ordinary_limit
 from app.words import number, shortened, visible
 
@@ -21,6 +30,7 @@ LEGEND_LENGTH = 260
 NUMBER_WIDTH = 50  # the least for a cell that holds a short number
 CHARACTER_WIDTH = 7.1  # of the table's 12-pixel font
 OPENS_AT_END = {"opensAtEnd": True}  # of a table whose layers stand at its right end
+PICKED = "picked"  # the name of the data that say which cell is picked, and what is framed with it
 BEYOND = "◥"  # in the corner of a cell whose value is beyond the scale
 
 
@@ -39,6 +49,17 @@ class Quantity:
     log: bool = False
 
 
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of cells, ends included: the picked cell itself ("own"), or what it can reach."""
+
+    kind: str  # "own" or "reached"
+    low: int  # layer
+    high: int
+    first: int  # position
+    last: int
+
+
 def token_table(
     table: pd.DataFrame,
     text: str,
@@ -54,6 +75,7 @@ def token_table(
     names: dict[str, str] | None = None,
     scale_of: pd.DataFrame | None = None,
     slanted: bool = False,
+    picked: Sequence[Region] | None = None,
 ) -> alt.LayerChart:
     """A heatmap with text; the last layer on top, prompt tokens from left to right.
 
@@ -64,6 +86,8 @@ def token_table(
     columns of layer numbers stand so near to one another that one is always in sight.
     `names` are the labels of columns that are no tokens, `slanted` where they have little room.
     Tables that are compared have one scale, that of `scale_of`, all of them together.
+    With `picked`, a click picks a cell (selection "cell": layer, position), and these regions are
+    framed; none of them, to begin with.
     """
     low, high, limit = ends(table if scale_of is None else scale_of, quantity)
     n_tokens, n_layers = table["position"].nunique(), table["layer"].nunique()
@@ -103,6 +127,9 @@ def token_table(
     )
     # A table that scrolls opens at its end, the last prompt token: its layers stand there.
     layer_axis = alt.Axis(grid=False, orient="right" if scrolls else "left")
+    up = {"sort": "descending"}
+    if picked is not None:  # Vega-Lite sorts no values of two tables, the cells and what is picked
+        up = {"scale": alt.Scale(domain=np.unique(table["layer"])[::-1].tolist())}
     base = alt.Chart().encode(  # its numbers are all layers', and stand beside them
         x=alt.X(
             "position:O",
@@ -110,7 +137,7 @@ def token_table(
             axis=token_axis(table, letters if not slanted else 99, names, dark, slanted),
             scale=alt.Scale(domain=sorted([*range(n_tokens), *rulers])),
         ),
-        y=alt.Y("layer:O", title="Layer", sort="descending", axis=layer_axis),
+        y=alt.Y("layer:O", title="Layer", axis=layer_axis, **up),
         # Vega-Lite puts a title between quotes, but escapes no backslash in it.
         tooltip=[
             alt.Tooltip(f"tip{i}:N", title=title.replace("\\", "\\\\"))
@@ -157,15 +184,54 @@ def token_table(
             framed.mark_rect(filled=False, stroke=colour[dark], strokeWidth=width)
             for colour, width in ((PAPER, 6), (ACCENT, 3))
         ]
+    more = {"usermeta": OPENS_AT_END} if scrolls else {}
+    if picked is not None:
+        rects.name, rects.mark.cursor, words.mark.cursor = "cells", "pointer", "pointer"
+        pick = alt.selection_point(
+            name="cell", fields=["layer", "position"], on="click", toggle=False
+        )
+        layers += region_frames(dark)
+        more |= {"params": [in_layer(pick, "cells")], "datasets": {PICKED: rows_of(picked, table)}}
     chart = layered(
         *layers,
         data=cells,
         width=alt.Step(width),
         height=alt.Step(height),
         resolve=OWN_COLOURS,
-        **({"usermeta": OPENS_AT_END} if scrolls else {}),
+        **more,
     )
     return finished(chart, dark)
+
+
+def rows_of(regions: Sequence[Region], table: pd.DataFrame) -> list[dict[str, object]]:
+    """Regions as data, cut to the layers that are shown; never none, so that a picture that has
+    none yet is the same picture."""
+    layers, last = sorted(set(table["layer"].tolist())), int(table["position"].max())
+    rows = [{"kind": "none", "low": layers[0], "high": layers[0], "first": 0, "last": 0}]
+    for region in regions:
+        shown = [layer for layer in layers if region.low <= layer <= region.high]
+        if shown and 0 <= region.first <= region.last <= last:
+            cut = {"low": shown[0], "high": shown[-1]}
+            rows.append({"kind": region.kind, "first": region.first, "last": region.last} | cut)
+    return rows
+
+
+def region_frames(dark: bool) -> list[alt.Chart]:
+    """The picked cell in a frame, what it reaches in dashes; on a halo, for any colour."""
+    base = alt.Chart(alt.NamedData(PICKED)).encode(
+        x=alt.X("first:O", bandPosition=0),
+        x2=alt.X2("last:O", bandPosition=1),
+        y=alt.Y("high:O", bandPosition=0),
+        y2=alt.Y2("low:O", bandPosition=1),
+    )
+    frames = []
+    for kind, dash, width in (("reached", [5, 4], 2), ("own", None, 3)):
+        of_kind = base.transform_filter(f"datum.kind == '{kind}'")
+        style = {"filled": False, "strokeJoin": "round"}
+        frames.append(of_kind.mark_rect(stroke=PAPER[dark], strokeWidth=width + 3, **style))
+        dashed = style if dash is None else style | {"strokeDash": dash}
+        frames.append(of_kind.mark_rect(stroke=INK[dark], strokeWidth=width, **dashed))
+    return frames
 
 
 def ends(table: pd.DataFrame, quantity: Quantity) -> tuple[float, float, float | None]:

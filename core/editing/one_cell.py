@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from core.editing.comparison import change_sizes
 from core.editing.hyperparameters import check_number
@@ -20,7 +22,6 @@ from core.errors import EditError
 from core.gradients.similarity import check_layer, check_position
 from core.gradients.swap import answer_table, chances
 from core.gradients.trace import Trace
-from core.model.capture import check_numbers
 from core.model.edited import turn
 from core.model.edits import Change, Edit, Fact, matrix_shape
 from core.model.fingerprint import fingerprint
@@ -28,7 +29,8 @@ from core.model.projection import check_top_k
 from core.model.tokens import Target
 
 METHOD = "one token"
-USUAL_SHARE = 0.05  # of the matrix's own norm: most cells that matter show it, and few break
+USUAL_SHARE = 0.01  # of the matrix's own norm
+STEP_SHARES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 @dataclass(frozen=True)
@@ -110,12 +112,8 @@ def compare_before_after(trace: Trace, edit: Edit, *, top_k: int = 5) -> BeforeA
     """
     model = trace.model
     check_top_k(top_k, model)
-    logits = {}
-    for run, edits in (("before", trace.edits), ("after", (*trace.edits, edit))):
-        with turn(model, edits, gradients=False):
-            hidden = model.read(model.embed(trace.ids))
-            logits[run] = model.unembedding(hidden[0, -1]).float()
-        check_numbers(logits[run])
+    both = {"before": trace.edits, "after": (*trace.edits, edit)}
+    logits = {run: logits_with(trace, edits) for run, edits in both.items()}
     answer_id = int(logits["before"].argmax())
     answer = Target("", (answer_id,), (model.token_text(answer_id),))
     rows, losses = [], {}
@@ -133,6 +131,48 @@ def compare_before_after(trace: Trace, edit: Edit, *, top_k: int = 5) -> BeforeA
         loss_after=losses["target", "after"],
         predicted=first_order(trace, edit),
     )
+
+
+def step_ladder(
+    trace: Trace,
+    *,
+    matrix: str = "ff2",
+    layer: int,
+    position: int,
+    shares: Sequence[float] = STEP_SHARES,
+) -> pd.DataFrame:
+    """What larger and larger steps of `learn_at` do, one row a share, the smallest first.
+
+    Columns: share, step, target_probability, target_rank (0 is best), answer (a token), predicted
+    and measured (change of the loss, nats). Raises as `learn_at` does.
+    """
+    model, rows = trace.model, []
+    unit = learn_at(trace, matrix=matrix, layer=layer, position=position, step=1.0)
+    whole, slope = unit.hyperparameters["share"], first_order(trace, unit)
+
+    def loss_of(logits: Tensor) -> float:
+        return float(logits.logsumexp(-1) - logits[trace.target.id])
+
+    before = loss_of(logits_with(trace, trace.edits))
+    for share in shares:
+        step = share / whole
+        new = learn_at(trace, matrix=matrix, layer=layer, position=position, step=step)
+        logits = logits_with(trace, (*trace.edits, new))
+        answer = model.token_text(int(logits.argmax()))
+        changes = (step * slope, loss_of(logits) - before)
+        rows.append((share, step, *chances(logits, trace.target), answer, *changes))
+    columns = ["share", "step", "target_probability", "target_rank", "answer"]
+    return pd.DataFrame(rows, columns=[*columns, "predicted", "measured"])
+
+
+def logits_with(trace: Trace, edits: Sequence[Edit]) -> Tensor:
+    """(vocabulary,) after the trace's prompt, float32. Raises EditError if they are no numbers."""
+    model = trace.model
+    with turn(model, edits, gradients=False):
+        logits = model.unembedding(model.read(model.embed(trace.ids))[0, -1]).float()
+    if not torch.isfinite(logits).all():
+        raise EditError("With this step the model's output is not a number. Choose a smaller one.")
+    return logits
 
 
 def first_order(trace: Trace, edit: Edit) -> float:

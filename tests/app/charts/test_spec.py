@@ -27,7 +27,7 @@ from app.charts.strength import perplexity_by_layer, rate_by_layer
 from app.charts.studies import relative_rank_by_layer, share_by_layer
 from app.charts.study_lengths import mean_rank_by_length
 from app.charts.style import along, each_once, in_layer, layered
-from app.charts.token_table import Quantity, token_table
+from app.charts.token_table import PICKED, Quantity, Region, token_table
 from tests.app.charts.test_charts import (
     any_number_of_rows,  # noqa: F401 - a fixture
     crowd_table,
@@ -122,9 +122,23 @@ def mean_ranks(lengths=(5, 6, 9), n_layers=4, short=(2,)):
     )
 
 
+def to_pick_from(*regions, dark=False, layers=range(6)):
+    """A table whose cells can be picked, with these regions framed."""
+    table = lens()[lambda table: table["layer"].isin(layers)]
+    quantity = Quantity("norm", "norm", "L2")
+    return token_table(
+        table, "word", quantity, {"Token": table["token"]}, dark=dark, picked=regions
+    )
+
+
+CONE = (Region("reached", 3, 5, 2, 3), Region("own", 2, 2, 2, 2))  # of layer 2, token 2
+
+
 # The builder's name, and which of its pictures it is; each is a function of dark.
 CHARTS = {
     ("token_table", "of a short prompt"): partial(tokens, 5),
+    ("token_table", "to pick from"): lambda dark: to_pick_from(dark=dark),
+    ("token_table", "with a picked cell"): lambda dark: to_pick_from(*CONE, dark=dark),
     ("token_table", "that scrolls, with frames and outliers"): lambda dark: framed(dark),
     ("rank_by_length", "short"): lambda dark: rank_by_length(RANKS, list(range(12)), dark=dark),
     ("rank_by_length", "long"): lambda dark: rank_by_length(
@@ -305,6 +319,26 @@ def test_other_parts_of_altair_are_written_as_altair_does(name):
 def test_a_field_needs_a_type():
     with pytest.raises(ValueError, match="'a' of a chart has no type, such as a:Q"):
         specification(BASE.mark_bar().encode(x="a"))
+
+
+def test_a_pick_changes_nothing_but_the_frames_data():
+    """The page then moves the frames, and does not draw the picture anew."""
+    before, after = specification(to_pick_from()), specification(to_pick_from(*CONE))
+    old, new = (rows_of(spec["datasets"].pop(PICKED)) for spec in (before, after))
+    assert before == after
+    assert [row["kind"] for row in old] == ["none"]
+    assert new[1:] == [
+        {"kind": "reached", "low": 3, "high": 5, "first": 2, "last": 3},
+        {"kind": "own", "low": 2, "high": 2, "first": 2, "last": 2},
+    ]
+
+
+def test_frames_end_at_the_layers_that_are_shown():
+    spec = specification(to_pick_from(*CONE, layers=(1, 4, 5)))
+    rows = rows_of(spec["datasets"][PICKED])
+    assert rows[1:] == [{"kind": "reached", "low": 4, "high": 5, "first": 2, "last": 3}]
+    outside = specification(to_pick_from(Region("own", 2, 2, 9, 9)))
+    assert [row["kind"] for row in rows_of(outside["datasets"][PICKED])] == ["none"]
 
 
 def test_two_layers_with_the_same_table_send_it_once():

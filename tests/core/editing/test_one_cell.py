@@ -15,10 +15,11 @@ from core import (
     edit_from_bytes,
     learn_at,
     load_model,
+    step_ladder,
     trace,
 )
 from core.model.architectures import weight_in_out
-from tests.conftest import PROMPT, TARGET
+from tests.conftest import PROMPT, TARGET, random_model
 
 PLACES = [(0, 1), (1, 2), (3, -1)]  # layer, position
 
@@ -157,6 +158,29 @@ def test_the_usual_step_is_a_share_of_the_matrix(model):
         again = learn_at(run, matrix=matrix, layer=1, position=2, step=step)
         assert torch.equal(again.changes[0].u, new.changes[0].u)
         assert again.hyperparameters["share"] == pytest.approx(0.1)
+
+
+def test_the_ladder_is_the_steps_one_by_one(model):
+    run = trace(model, PROMPT, TARGET)
+    ladder = step_ladder(run, matrix="ff1", layer=1, position=2, shares=(0.01, 0.1))
+    assert ladder["share"].tolist() == [0.01, 0.1]
+    for row in ladder.itertuples():
+        new = learn_at(run, matrix="ff1", layer=1, position=2, share=row.share)
+        seen = compare_before_after(run, new, top_k=1)
+        assert row.step == pytest.approx(new.hyperparameters["step"], rel=1e-5)
+        assert row.predicted == pytest.approx(seen.predicted, rel=1e-4)
+        assert row.measured == pytest.approx(seen.measured, rel=1e-2, abs=1e-5)
+        target = seen.table.iloc[0]
+        assert row.target_probability == pytest.approx(target["probability_after"], rel=1e-3)
+        assert abs(row.target_rank - target["rank_after"]) <= 2
+        assert row.answer == seen.answers["token"].iloc[-1]
+
+
+def test_a_step_that_breaks_the_model_is_a_sentence():
+    model = random_model("gpt2")  # Llama's norm makes zeros of what is infinite
+    run = trace(model, PROMPT, TARGET)
+    with pytest.raises(EditError, match="not a number. Choose a smaller one"):
+        compare_before_after(run, learn_at(run, layer=1, position=2, step=1e30))
 
 
 def test_a_step_of_zero_changes_nothing(model):
