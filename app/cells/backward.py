@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import altair as alt
 import pandas as pd
 from streamlit.delta_generator import DeltaGenerator
 
 from app.cells.controls import choice, some_layers
+from app.cells.picked import Pick
 from app.cells.tooltips import describe_cells, first, rank_text
-from app.charts.token_table import Quantity, token_table
+from app.charts.token_table import Quantity, Region, token_table
 from app.findings.lenses import backward_finding, input_finding, pieces_note, strongest_cell
 from app.notebook import tables
 from app.notebook.cell import cell, is_dark
@@ -23,8 +26,13 @@ WITHOUT_BIAS = (
 )
 
 
-def backward_cell(number: int, request: Request, *, key: str) -> DeltaGenerator:
-    """FF2's VJPs as a token table; returns the place under the finding, for a mark."""
+def backward_cell(
+    number: int, request: Request, *, key: str, pick: Pick | None = None
+) -> DeltaGenerator:
+    """FF2's VJPs as a token table; returns the place under the finding, for a mark.
+
+    With a `pick` a click on a cell picks it.
+    """
     place = cell(
         number,
         "What the update pushes towards",
@@ -61,6 +69,8 @@ def backward_cell(number: int, request: Request, *, key: str) -> DeltaGenerator:
     table["word"] = table["towards"] if shown == "bottom" else pairs
     strongest, _ = strongest_cell(lens)
     table = some_layers(row, table, int(strongest["layer"]), key)
+    if pick is not None:
+        pick.fields(row)
     chart = gradient_table(
         table,
         {
@@ -72,6 +82,7 @@ def backward_cell(number: int, request: Request, *, key: str) -> DeltaGenerator:
         "Strength of the signal: ‖δ‖ of FF2, L2",
         marked=[run.target.token in tokens[:1] for tokens in table["bottom_tokens"]],
         wide=shown == "both",
+        picked=None if pick is None else own_region(pick.cell),
     )
     place.picture.markdown(
         backward_finding(lens, run.target.token, vocabulary, run.answer)
@@ -81,10 +92,12 @@ def backward_cell(number: int, request: Request, *, key: str) -> DeltaGenerator:
     place.draw(
         chart,
         "Heatmap of the words that the update of FF2 pushes towards, by layer and prompt token",
+        on_select="ignore" if pick is None else "rerun",
     )
     place.controls.caption(
         f"A frame marks cells whose first word is your target {code_span(run.target.token)}. "
         "“–” is a signal of zero: it has no words. In the last layer only the last token learns."
+        + ("" if pick is None else " Click a cell to let only that one learn.")
         + ("" if biased else WITHOUT_BIAS)
     )
     extra = ", normalize=True" if normalized else ""
@@ -147,6 +160,7 @@ def gradient_table(
     *,
     marked: list[bool],
     wide: bool = False,
+    picked: Sequence[Region] | None = None,
 ) -> alt.LayerChart:
     """A token table coloured by the norm of delta, with word lists and ranks in the tooltips."""
     named = describe_cells(table) | {
@@ -167,4 +181,13 @@ def gradient_table(
         blank="near_zero",
         marked=pd.Series(marked, index=table.index),
         least_width=110 if wide else 66,
+        picked=picked,
     )
+
+
+def own_region(chosen: tuple[int, int] | None) -> tuple[Region, ...]:
+    """The frame of the picked cell."""
+    if chosen is None:
+        return ()
+    layer, position = chosen
+    return (Region("own", layer, layer, position, position),)

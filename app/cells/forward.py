@@ -5,6 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from app.cells.controls import choice, some_layers
+from app.cells.picked import picked
+from app.cells.swap import reached_regions
 from app.cells.tooltips import describe_cells, first_words, rank_text
 from app.charts.token_table import Quantity, token_table
 from app.findings.lenses import forward_finding
@@ -26,8 +28,9 @@ COLOURS = {
 }
 
 
-def forward_cell(number: int, request: Request) -> None:
-    """Layer x token table of the most probable tokens."""
+def forward_cell(number: int, request: Request) -> tuple[int, int] | None:
+    """Layer x token table of the most probable tokens; returns the picked cell, if there is one."""
+    pick = picked(request, "forward")
     place = cell(
         number,
         "What each layer would say next",
@@ -35,7 +38,8 @@ def forward_cell(number: int, request: Request) -> None:
         "Read a column upwards: the last layer, on top, is the real answer.",
         key="forward",
     )
-    colour = choice(place.controls, "Colour", COLOURS, "colour", default="probability")
+    row = place.controls.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+    colour = choice(row, "Colour", COLOURS, "colour", default="probability")
     lens = tables.forward_lens(request, TOP_K)
     vocabulary = request.model.vocabulary_size
     target = request.model.target(request.prompt, request.target).token
@@ -71,7 +75,8 @@ def forward_cell(number: int, request: Request) -> None:
         "Rank of the target": visible(target) + ": " + table["target_rank"].map(rank_text),
     }
     last = int(table["layer"].max())
-    table = some_layers(place.controls, table, last, "forward")
+    table = some_layers(row, table, last, "forward")
+    pick.fields(row)
     named = {title: lines[table.index] for title, lines in named.items()}
     chart = token_table(
         table,
@@ -81,17 +86,19 @@ def forward_cell(number: int, request: Request) -> None:
         dark=is_dark(),
         blank="silent",
         marked=table["top_tokens"].str[0] == target,
+        picked=reached_regions(request, pick.cell),
     )
-    place.show(
-        forward_finding(lens, target, vocabulary),
+    place.picture.markdown(forward_finding(lens, target, vocabulary))
+    place.draw(
         chart,
         "Heatmap of the most probable word for each layer and prompt token",
-        fit=False,
+        on_select="rerun",
     )
     place.controls.caption(
-        f"Hover a cell for its five best words. A frame marks cells that already say "
-        f"{code_span(target)}." + (ZEROS if table["silent"].any() else "")
+        "Hover a cell for its five best words; click it to put something else there. A frame marks "
+        f"cells that already say {code_span(target)}." + (ZEROS if table["silent"].any() else "")
     )
     place.finish(
         code_lines(request, f"table = forward_lens(model, prompt, target, top_k={TOP_K})"), lens
     )
+    return pick.cell

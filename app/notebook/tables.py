@@ -110,6 +110,28 @@ def side_effects(
     return _side_effects(*key(request), around, old_answer)
 
 
+def swap(
+    request: Request,
+    layer: int,
+    position: int,
+    source_prompt: str,
+    source_position: int,
+    top_k: int,
+) -> core.Swap:
+    return _swap(*key(request), layer, position, source_prompt, source_position, top_k)
+
+
+def step_ladder(request: Request, matrix: str, layer: int, position: int) -> pd.DataFrame:
+    return _step_ladder(*key(request), matrix, layer, position)
+
+
+def one_cell(
+    request: Request, matrix: str, layer: int, position: int, share: float, top_k: int
+) -> tuple[core.Edit, core.BeforeAfter]:
+    """A step of one matrix from one token, and what it does."""
+    return _one_cell(*key(request), matrix, layer, position, share, top_k)
+
+
 @shared("Reading the prompt …", traces)
 def _trace(asked: Key, _edits: Edits) -> core.Trace:
     model_name, prompt, target, _ = asked
@@ -217,3 +239,50 @@ def _side_effects(
         target=target,
         old_answer=old_answer,
     )
+
+
+@shared("Reading the other prompt …")
+def _swap(
+    asked: Key,
+    _edits: Edits,
+    layer: int,
+    position: int,
+    source_prompt: str,
+    source_position: int,
+    top_k: int,
+) -> core.Swap:
+    model_name, prompt, target, _ = asked
+    model = load(model_name)
+    return core.swap(
+        model,
+        prompt,
+        layer=layer,
+        position=position,
+        source_prompt=source_prompt,
+        source_position=source_position,
+        edits=_edits,
+        target=target,
+        top_k=min(top_k, model.vocabulary_size),
+    )
+
+
+@shared("Taking steps …")
+def _step_ladder(asked: Key, _edits: Edits, matrix: str, layer: int, position: int) -> pd.DataFrame:
+    run = _trace(asked, _edits)
+    return core.step_ladder(run, matrix=matrix, layer=layer, position=position)
+
+
+@shared("Taking the step …")
+def _one_cell(
+    asked: Key,
+    _edits: Edits,
+    matrix: str,
+    layer: int,
+    position: int,
+    share: float,
+    top_k: int,
+) -> tuple[core.Edit, core.BeforeAfter]:
+    run = _trace(asked, _edits)
+    new = core.learn_at(run, matrix=matrix, layer=layer, position=position, share=share)
+    top_k = min(top_k, run.model.vocabulary_size)
+    return new, core.compare_before_after(run, new, top_k=top_k)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import random
 from dataclasses import dataclass
+from functools import cache
 
 import core
-from app.shell.subjects import known_records
+from app.shell.subjects import FACTS, known_records
 
+RELATIONS = FACTS.parent / "relations.json"
 TEMPLATES = ("It is known that {}", "Everyone agrees that {}", "In short, {}")
 OTHER_SUBJECTS = ("Angela Merkel", "Mozart", "Lionel Messi", "Apple")
 UNRELATED = ("The capital of France is", "Pikachu is a type of", "Jack Dorsey founded")
@@ -47,3 +51,37 @@ def unrelated_to(record: core.Record) -> tuple[str, ...]:
         if other.subject != record.subject and other.target_true != record.target_true
     ]
     return tuple(random.Random(0).sample(others, 4))
+
+
+def other_prompt(prompt: str, subject: str | None) -> str:
+    """The prompt with another subject, of which the same can be said but with another answer;
+    empty if none is known."""
+    if not subject or subject not in prompt:
+        return ""
+    phrasing, facts = prompt.strip().replace(subject, "{}"), known_facts()
+    for relation in sorted(facts, key=lambda name: phrasing not in phrasings()[name]):
+        own = facts[relation].get(subject)
+        others = [one for one, answer in facts[relation].items() if answer != own]
+        if own is not None and others:
+            words = len(subject.split())
+            return prompt.replace(
+                subject, min(others, key=lambda one: abs(len(one.split()) - words))
+            )
+    return ""
+
+
+@cache
+def phrasings() -> dict[str, frozenset[str]]:
+    """The sentences that ask for each relation, with {} for the subject."""
+    relations = json.loads(RELATIONS.read_text(encoding="utf-8"))["relations"]
+    return {name: frozenset(relation["phrasings"]) for name, relation in relations.items()}
+
+
+@cache
+def known_facts() -> dict[str, dict[str, str]]:
+    """By relation, the answer for each subject that the built-in models learned."""
+    facts: dict[str, dict[str, str]] = {name: {} for name in phrasings()}
+    with FACTS.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            facts.setdefault(row["relation"], {})[row["subject"]] = row["object"]
+    return facts

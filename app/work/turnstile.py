@@ -73,6 +73,16 @@ def admitted() -> Iterator[None]:
         while_waiting.reset(tokens[1])
 
 
+@contextmanager
+def in_turn() -> Iterator[None]:
+    """`admitted`, for what may run as part of a page, which has been admitted, or on its own."""
+    if _visit.get() is not None:
+        yield
+        return
+    with admitted():
+        yield
+
+
 def wait_outside(people: int, seconds: float) -> None:
     """For a page that has to wait for a model: let the others in, and say for how long."""
     leave()
