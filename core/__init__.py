@@ -20,6 +20,17 @@ from core.editing.second_moments import estimate_seconds, missing_second_moments
 from core.editing.side_effects import side_effects
 from core.errors import BackwardLensError, Cancelled, EditError, ModelError, PromptError
 from core.gradients.check import reconstruction_error
+from core.gradients.difference import (
+    Alignment,
+    alignment,
+    backward_difference,
+    both_sides,
+    delta_cosines,
+    forward_difference,
+    largest_first,
+    norm_difference,
+    rank_difference,
+)
 from core.gradients.imprint import ImprintAndShift, imprint_and_shift, imprint_copies
 from core.gradients.lens import backward_lens, forward_lens, vjp_norms
 from core.gradients.neurons import gradient_neurons, gradient_span, neuron_overlap
@@ -56,6 +67,7 @@ __all__ = [
     "CATALOG",
     "METHODS",
     "SEGMENTS",
+    "Alignment",
     "BackwardLensError",
     "BeforeAfter",
     "Calibration",
@@ -79,8 +91,11 @@ __all__ = [
     "Swap",
     "Target",
     "Trace",
+    "alignment",
     "answers",
+    "backward_difference",
     "backward_lens",
+    "both_sides",
     "calibrate",
     "change_sizes",
     "claims",
@@ -88,6 +103,7 @@ __all__ = [
     "compare_groups",
     "compare_methods",
     "complete",
+    "delta_cosines",
     "download_model",
     "edit",
     "edit_bytes",
@@ -98,6 +114,7 @@ __all__ = [
     "estimate_seconds",
     "export_model",
     "fingerprint",
+    "forward_difference",
     "forward_lens",
     "found_models",
     "gradient_neurons",
@@ -107,6 +124,7 @@ __all__ = [
     "imprint_copies",
     "is_on_this_machine",
     "known_calibration",
+    "largest_first",
     "layer_similarity",
     "learn_at",
     "load_counterfact",
@@ -114,6 +132,7 @@ __all__ = [
     "load_prompts",
     "missing_second_moments",
     "neuron_overlap",
+    "norm_difference",
     "perplexity",
     "preflight",
     "prompt_values",
@@ -123,6 +142,7 @@ __all__ = [
     "prompts_template",
     "propose_subject",
     "rank_curve",
+    "rank_difference",
     "reach",
     "reaches_the_answer",
     "read_prompts",
