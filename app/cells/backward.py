@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from app.cells.controls import choice, some_layers
 from app.cells.picked import Pick
 from app.cells.tooltips import describe_cells, first, rank_text
-from app.charts.token_table import Quantity, Region, token_table
+from app.charts.token_table import PAGE_WIDTH, Quantity, Region, token_table
 from app.findings.lenses import backward_finding, input_finding, pieces_note, strongest_cell
 from app.notebook import tables
 from app.notebook.cell import cell, is_dark
@@ -161,6 +161,7 @@ def gradient_table(
     marked: list[bool],
     wide: bool = False,
     picked: Sequence[Region] | None = None,
+    page_width: int = PAGE_WIDTH,
 ) -> alt.LayerChart:
     """A token table coloured by the norm of delta, with word lists and ranks in the tooltips."""
     named = describe_cells(table) | {
@@ -180,6 +181,7 @@ def gradient_table(
         dark=is_dark(),
         blank="near_zero",
         marked=pd.Series(marked, index=table.index),
+        page_width=page_width,
         least_width=110 if wide else 66,
         picked=picked,
     )

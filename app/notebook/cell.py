@@ -15,6 +15,7 @@ from app.charts.export import picture
 from app.charts.spec import specification
 from app.charts.token_table import OPENS_AT_END
 from app.notebook.csv import as_csv
+from app.shell.compare_field import compare_field
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ def page_title(question: str, technical: str = "") -> None:
     small."""
     head = st.container(horizontal=True, vertical_alignment="center", key="page_head")
     head.header(question, anchor=False)
+    with head:
+        compare_field()
     if technical:
         st.caption(technical)
 

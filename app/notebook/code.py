@@ -44,7 +44,7 @@ def program(
     """A whole program: imports, the model, what is given, the edits from their files, the lines."""
     text = "\n".join(lines)
     called = {name for name in core.__all__ if re.search(rf"\b{name}\(", text)} | {"load_model"}
-    if edit_names:
+    if edit_names or "Edit.load(" in text:
         called.add("Edit")
     head = ["import pandas as pd"] if re.search(r"\bpd\.", text) else []
     head += [f"from core import {', '.join(sorted(called))}", ""]

@@ -65,6 +65,7 @@ PAGES = (
         "What holds over many prompts, the paper's or your own?",
         MEASURE,
     ),
+    Page("compare.py", "Compare", "compare", "What differs between two requests?", MEASURE),
     Page(
         "edit_strength.py",
         "Edit strength",
