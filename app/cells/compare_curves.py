@@ -41,8 +41,8 @@ def target_rank_comparison(number_of: int, sides: Sides) -> None:
     )
     view = curve_view(place, sides, "compare_target_rank")
     vector = choice(place.controls, "Read in", VECTORS, "compare_target_rank_vector")
-    placed = [side and places(side, vector) for side in (sides.left, sides.right)]
-    curves = stacked(placed)
+    whole = [side and whole_table(side, vector) for side in (sides.left, sides.right)]
+    curves = stacked([lens if lens is None else at_last_token(lens) for lens in whole])
     if sides.whole:
         place.picture.markdown(
             place_finding(curves, marked_names(sides), gradient=vector == "delta")
@@ -61,7 +61,6 @@ def target_rank_comparison(number_of: int, sides: Sides) -> None:
             'right["place"] = right["target_rank"] / ({1.model}.vocabulary_size - 1)',
             "table = both_sides(left, right)",
         ]
-        whole = [whole_table(side, vector) for side in (sides.left, sides.right)]
         place.finish(comparison_code(sides.left, sides.right, *lines), core.both_sides(*whole))
 
 
@@ -71,13 +70,13 @@ def whole_table(request: Request, vector: str) -> pd.DataFrame:
         lens = tables.backward_lens(request, "ff2")
     else:
         lens = tables.forward_lens(request)
-    return lens.assign(place=lens["target_rank"] / (request.model.vocabulary_size - 1))
+    ranks = lens["target_rank"].to_numpy("float64", na_value=float("nan"))
+    return lens.assign(place=ranks / (request.model.vocabulary_size - 1))
 
 
-def places(request: Request, vector: str) -> pd.DataFrame:
-    """Layer and place at the last token, where there is one."""
-    table = last_token(whole_table(request, vector))
-    return table[["layer", "place"]].astype({"place": "Float64"}).astype({"place": "float64"})
+def at_last_token(table: pd.DataFrame) -> pd.DataFrame:
+    """Layer and place."""
+    return last_token(table)[["layer", "place"]]
 
 
 def gradient_rank_comparison(number_of: int, sides: Sides) -> None:

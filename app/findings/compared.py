@@ -90,7 +90,7 @@ def strength_finding(
     sides = [row[f"left_{column}"], row[f"right_{column}"]]
     return (
         f"For {names[lead]} the {thing} than for {names[1 - lead]} in {layers} of "
-        f"{count(of, 'layer')}; most in layer {row['layer']} at {code_span(row['token'])} "
+        f"{count(of, 'layer')}; most in layer {row['layer']} at {spot(row['token'])} "
         f"({symbol} {number(sides[lead])} against {number(sides[1 - lead])})."
     )
 
@@ -104,9 +104,9 @@ def cosine_finding(cosines: pd.DataFrame) -> str:
     opposite = int((known["cosine"] < 0).sum())
     against = f" In {count(opposite, 'cell')} they point against each other." if opposite else ""
     return (
-        f"The two signals have a cosine of {cosine(known['cosine'].mean())} on average (1: the same "
-        f"lesson, 0: nothing in common); least in layer {low['layer']} at "
-        f"{code_span(low['token'])}, {cosine(low['cosine'])}.{against}"
+        f"The two signals have a cosine of {cosine(known['cosine'].mean())} on average (1: the "
+        f"same lesson, 0: nothing in common); least in layer {low['layer']} at "
+        f"{spot(low['token'])}, {cosine(low['cosine'])}.{against}"
     )
 
 
@@ -124,7 +124,7 @@ def apart_finding(
         depth = row["layer"] / max(int(table["layer"].max()), 1)
         parts.append(
             f"for {name} it is largest in layer {row['layer']} (depth {depth:.2f}) at "
-            f"{code_span(row['token'])}"
+            f"{spot(row['token'])}"
         )
     return f"{symbol}: {parts[0]}; {parts[1]}."
 

@@ -235,15 +235,18 @@ def paired(
     elif "token" in left and token_texts(left) != token_texts(right):
         raise PromptError(NOT_ALIGNED)
     keys = [name for name in KEYS if name in left]
-    both = left[[*keys, *values]].merge(
-        right[[*keys, *values]], on=keys, suffixes=("\0left", "\0right")
-    )
-    result = both[keys].copy()
+    if not all(np.array_equal(left[key], right[key]) for key in keys):
+        common = left[keys].merge(right[keys])
+        left, right = (common.merge(side, on=keys) for side in (left, right))
+    columns = {key: left[key] for key in keys}
     for name in values:
-        before, after = (both[f"{name}\0{side}"].astype("float64") for side in ("left", "right"))
-        result[f"left_{name}"], result[f"right_{name}"] = before, after
-        result[f"{name}_difference"] = after - before
-    return result
+        before, after = (np.asarray(side[name], "float64") for side in (left, right))
+        columns |= {
+            f"left_{name}": before,
+            f"right_{name}": after,
+            f"{name}_difference": after - before,
+        }
+    return pd.DataFrame(columns).reset_index(drop=True)
 
 
 def with_words(
@@ -254,20 +257,19 @@ def with_words(
     blank: tuple[pd.Series, pd.Series] | None = None,
 ) -> pd.DataFrame:
     """The first words of both sides, and whether they are the same; tables align by token."""
-    for side, name in ((left, "left"), (right, "right")):
-        words = side[column].map(lambda tokens: tokens[0] if tokens else pd.NA)
-        if blank is not None:
-            words = words.mask(blank[0 if side is left else 1], pd.NA)
-        table[f"{name}_word"] = words.to_numpy(object)
-    known = table["left_word"].notna() & table["right_word"].notna()
-    same = (table["left_word"] == table["right_word"]).fillna(False).astype("boolean")
-    table["same_word"] = same.mask(~known)
+    for i, (side, name) in enumerate(((left, "left"), (right, "right"))):
+        hidden = [False] * len(side) if blank is None else blank[i]
+        words = [t[0] if t and not h else None for t, h in zip(side[column], hidden, strict=True)]
+        table[f"{name}_word"] = pd.Series(words, table.index, dtype=object)
+    same = pd.array(table["left_word"] == table["right_word"], dtype="boolean")
+    same[(table["left_word"].isna() | table["right_word"].isna()).to_numpy()] = pd.NA
+    table["same_word"] = same
     return table
 
 
 def place_in_vocabulary(ranks: pd.Series, size: int) -> pd.Series:
     """Ranks as shares of the vocabulary: 0 is the most probable token, 1 the least probable one."""
-    return ranks.astype("Float64").astype("float64") / max(size - 1, 1)
+    return pd.Series(ranks.to_numpy("float64", na_value=np.nan) / max(size - 1, 1), ranks.index)
 
 
 def shares(values: pd.Series, groups: pd.Series | None = None) -> pd.Series:
@@ -279,7 +281,8 @@ def shares(values: pd.Series, groups: pd.Series | None = None) -> pd.Series:
 
 def token_texts(table: pd.DataFrame) -> list[str]:
     """The prompt's tokens, in order."""
-    return table.drop_duplicates("position").sort_values("position")["token"].tolist()
+    _, rows = np.unique(table["position"], return_index=True)
+    return table["token"].iloc[rows].tolist()
 
 
 def member(parts: Sequence[str], name: str) -> list[int]:
