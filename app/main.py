@@ -9,7 +9,6 @@ from app.shell.history import record
 from app.shell.history_field import history_field
 from app.shell.menu import closed_page, is_open, menu
 from app.shell.navigation import WORKSHOP_PAGE
-from app.shell.other_side import go_to_compare
 from app.shell.sidebar import sidebar
 from app.shell.state import PROMPT, SUBJECT, TARGET
 from app.shell.tour import tour
@@ -85,7 +84,6 @@ def draw() -> None:
         return
     tour(page.url_path)
     sidebar(page.url_path)
-    go_to_compare(page.url_path)
     record(page.url_path)
     with st.sidebar:
         history_field()

@@ -162,6 +162,7 @@ def gradient_table(
     wide: bool = False,
     picked: Sequence[Region] | None = None,
     page_width: int = PAGE_WIDTH,
+    domain: tuple[float, float] | None = None,
 ) -> alt.LayerChart:
     """A token table coloured by the norm of delta, with word lists and ranks in the tooltips."""
     named = describe_cells(table) | {
@@ -176,7 +177,7 @@ def gradient_table(
     return token_table(
         table,
         "word",
-        Quantity("norm", "norm", title),
+        Quantity("norm", "norm", title, domain=domain),
         named,
         dark=is_dark(),
         blank="near_zero",

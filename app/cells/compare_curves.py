@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+from streamlit.delta_generator import DeltaGenerator
 
 import core
 from app.cells.compare_sides import Sides
@@ -11,6 +12,7 @@ from app.cells.compare_views import (
     LISTED,
     SIDE,
     VIEWS,
+    control_row,
     marked_names,
     side_title,
     signed,
@@ -39,8 +41,9 @@ def target_rank_comparison(number_of: int, sides: Sides) -> None:
         key="compare_target_rank",
         original=True,
     )
-    view = curve_view(place, sides, "compare_target_rank")
-    vector = choice(place.controls, "Read in", VECTORS, "compare_target_rank_vector")
+    row = control_row(place)
+    view = curve_view(place, row, sides, "compare_target_rank")
+    vector = choice(row, "Read in", VECTORS, "compare_target_rank_vector")
     whole = [side and whole_table(side, vector) for side in (sides.left, sides.right)]
     curves = stacked([lens if lens is None else at_last_token(lens) for lens in whole])
     if sides.whole:
@@ -88,11 +91,12 @@ def gradient_rank_comparison(number_of: int, sides: Sides) -> None:
         key="compare_rank",
         original=True,
     )
-    view = curve_view(place, sides, "compare_rank")
+    row = control_row(place)
+    view = curve_view(place, row, sides, "compare_rank")
     both = [side and tables.gradient_rank(side) for side in (sides.left, sides.right)]
     known = [set(table["matrix"]) for table in both if table is not None]
     matrix = choice(
-        place.controls,
+        row,
         "Matrix",
         MATRIX_TITLES,
         "compare_rank_matrix",
@@ -100,7 +104,7 @@ def gradient_rank_comparison(number_of: int, sides: Sides) -> None:
         default="ff2",
     )
     measure = choice(
-        place.controls,
+        row,
         "Counted",
         {"rank": "In directions", "share": "As a share of the prompt's tokens"},
         "compare_rank_measure",
@@ -141,10 +145,10 @@ def same_depth(sides: Sides) -> bool:
     return sides.left.model.n_layers == sides.right.model.n_layers
 
 
-def curve_view(place: Cell, sides: Sides, key: str) -> str:
+def curve_view(place: Cell, row: DeltaGenerator, sides: Sides, key: str) -> str:
     """The view that was picked; with other depths there are only both lines in one picture."""
     titles = VIEWS | {SIDE: "Both lines"}
-    view = choice(place.controls, "View", titles, f"{key}_view")
+    view = choice(row, "View", titles, f"{key}_view")
     if sides.whole and not same_depth(sides):
         place.controls.caption(f"{DEPTHS}a difference layer by layer would mean nothing.")
         return SIDE

@@ -134,16 +134,12 @@ def fields(
 
 def text_field(label: str, key: str, usual: str, own: bool = False) -> str:
     """A field of the right side; `usual` is what it means when it is empty."""
-    of = "the model's own answer" if own else "as on the left"
-    return (
-        st.text_input(
-            label,
-            key=key,
-            bind="query-params",
-            placeholder=f"{visible(usual.strip()).replace('·', ' ')} ({of})",
-        )
-        or ""
-    )
+    of = "own answer" if own else "as on the left"
+    linked(key)
+    placeholder = f"{visible(usual.strip()).replace('·', ' ')} ({of})"
+    typed = st.text_input(label, key=key, placeholder=placeholder, persist_state="session") or ""
+    write_link(key, typed)
+    return typed
 
 
 def own_answer(request: Request) -> str:

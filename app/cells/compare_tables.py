@@ -13,6 +13,9 @@ from app.cells.compare_sides import Sides
 from app.cells.compare_views import (
     DIFFERENCE,
     LISTED,
+    Scale,
+    common_scale,
+    control_row,
     difference_table,
     listed,
     marked_names,
@@ -67,7 +70,8 @@ def forward_comparison(number: int, sides: Sides, how: core.Alignment) -> None:
         key="compare_forward",
         original=True,
     )
-    view = view_of(place, how, "compare_forward")
+    row = control_row(place)
+    view = view_of(row, how, "compare_forward")
     lenses = [side and tables.forward_lens(side) for side in (sides.left, sides.right)]
     segments = parts(sides, how)
     table = None
@@ -76,7 +80,7 @@ def forward_comparison(number: int, sides: Sides, how: core.Alignment) -> None:
         words = "" if segments else f" {words_finding(table)}"
         place.picture.markdown(probability_finding(table, marked_names(sides)) + words)
     if view in (DIFFERENCE, LISTED):
-        measure = choice(place.controls, "What is compared", FORWARD, "compare_forward_measure")
+        measure = choice(row, "What is compared", FORWARD, "compare_forward_measure")
         shown = numbers(FORWARD[measure], measure)
         (difference_table if view == DIFFERENCE else listed)(
             place, sides, how, table, measure, shown, key="compare_forward"
@@ -144,7 +148,8 @@ def backward_comparison(number: int, sides: Sides, how: core.Alignment) -> None:
         key="compare_backward",
         original=True,
     )
-    view = view_of(place, how, "compare_backward")
+    row = control_row(place)
+    view = view_of(row, how, "compare_backward")
     both = (sides.left, sides.right)
     lenses = [side and tables.backward_lens(side, "ff2") for side in both]
     segments = parts(sides, how)
@@ -160,7 +165,7 @@ def backward_comparison(number: int, sides: Sides, how: core.Alignment) -> None:
         place.picture.markdown(apart_finding(*lenses, marked_names(sides), NORM, "‖δ‖ of FF2"))
     if view in (DIFFERENCE, LISTED):
         names = comparable(sides, BACKWARD)
-        measure = choice(place.controls, "What is compared", names, "compare_backward_measure")
+        measure = choice(row, "What is compared", names, "compare_backward_measure")
         column = COSINE if measure == COSINE else measure
         (difference_table if view == DIFFERENCE else listed)(
             place,
@@ -172,9 +177,8 @@ def backward_comparison(number: int, sides: Sides, how: core.Alignment) -> None:
             key="compare_backward",
         )
     else:
-        side_pictures(
-            place, sides, lenses, backward_picture, "Heatmap of the words that the update says"
-        )
+        draw = partial(backward_picture, common_scale(sides, lenses, NORM))
+        side_pictures(place, sides, lenses, draw, "Heatmap of the words that the update says")
     if not sides.whole:
         return
     lines = [
@@ -213,7 +217,7 @@ def backward_text(
     return text if segmented else f"{text} {words_finding(table)}"
 
 
-def backward_picture(request: Request, lens: pd.DataFrame, width: int):
+def backward_picture(scale: Scale, request: Request, lens: pd.DataFrame, width: int):
     run = tables.trace(request)
     table = lens.assign(word=[first(tokens) for tokens in lens["bottom_tokens"]])
     return gradient_table(
@@ -227,6 +231,7 @@ def backward_picture(request: Request, lens: pd.DataFrame, width: int):
         "Strength of the signal: ‖δ‖ of FF2, L2",
         marked=[run.target.token in tokens[:1] for tokens in table["bottom_tokens"]],
         page_width=width,
+        domain=scale,
     )
 
 
@@ -239,15 +244,12 @@ def norms_comparison(number: int, sides: Sides, how: core.Alignment) -> None:
         key="compare_norms",
         original=True,
     )
-    view = view_of(place, how, "compare_norms")
+    row = control_row(place)
+    view = view_of(row, how, "compare_norms")
     both = [side for side in (sides.left, sides.right) if side]
     among = set.intersection(*(set(tables.trace(side).factors) for side in both))
-    module = choice(
-        place.controls, "Part of the model", MODULE_TITLES, "compare_module", among=among
-    )
-    measure = choice(
-        place.controls, "What is compared", comparable(sides, NORMS), "compare_norms_measure"
-    )
+    module = choice(row, "Part of the model", MODULE_TITLES, "compare_module", among=among)
+    measure = choice(row, "What is compared", comparable(sides, NORMS), "compare_norms_measure")
     norms = [side and of_module(side, module) for side in (sides.left, sides.right)]
     segments = parts(sides, how)
     column = measure.replace(SHARE, NORM)  # what either side's own table shows
@@ -265,7 +267,7 @@ def norms_comparison(number: int, sides: Sides, how: core.Alignment) -> None:
         )
     else:
         title = f"{'Input' if symbol == '‖x‖' else 'Signal'}: {symbol}, L2"
-        draw = partial(norm_picture, column, title)
+        draw = partial(norm_picture, column, title, common_scale(sides, norms, column))
         side_pictures(
             place, sides, norms, draw, f"Heatmap by layer and token. {title}", least=NUMBER_WIDTH
         )
@@ -305,7 +307,9 @@ def norms_text(
     return strength_finding(*shown, table, marked_names(sides), measure, things[measure], symbol)
 
 
-def norm_picture(column: str, title: str, request: Request, norms: pd.DataFrame, width: int):
+def norm_picture(
+    column: str, title: str, scale: Scale, request: Request, norms: pd.DataFrame, width: int
+):
     table = norms.assign(text=norms[column].map(short_number))
     tooltips = describe_cells(table) | {
         "‖δ‖, L2": table["norm"].map(exact),
@@ -314,7 +318,7 @@ def norm_picture(column: str, title: str, request: Request, norms: pd.DataFrame,
     return token_table(
         table,
         "text",
-        Quantity(column, column, title),
+        Quantity(column, column, title, domain=scale),
         tooltips,
         dark=is_dark(),
         marked=table[column] == table[column].max(),
@@ -351,4 +355,6 @@ def numbers(title: str, measure: str) -> tuple[str, Callable[[float], str]]:
 
 
 def percent_text(value: float) -> str:
-    return "–" if pd.isna(value) else f"{value:.1%}"
+    if pd.isna(value):
+        return "–"
+    return "0" if value == 0 else "<0.1%" if abs(value) < 0.0005 else f"{value:.1%}"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import altair as alt
 import pandas as pd
+from streamlit.delta_generator import DeltaGenerator
 
 import core
 from app.cells.compare_sides import Sides
@@ -28,17 +29,24 @@ SIDE, DIFFERENCE, LISTED = "sides", "difference", "list"
 VIEWS = {SIDE: "Side by side", DIFFERENCE: "Difference", LISTED: "List (largest first)"}
 HALF_WIDTH = 360  # pixels of a table that stands beside another
 ROWS = 20  # of a list; all are in the CSV
+UNBOUNDED = ("norm", "input_norm")  # measures of which a few cells may dwarf all others
 NUMBER_CELL = 62  # pixels of a cell with a sign and a number
 
+Scale = tuple[float, float] | None
 Shown = tuple[str, Callable[[float], str]]  # a measure's name, and how its values are written
 Picture = Callable[[Request, pd.DataFrame, int], alt.TopLevelMixin]
 
 
-def view_of(place: Cell, how: core.Alignment, key: str) -> str:
+def control_row(place: Cell) -> DeltaGenerator:
+    """Where a cell's pickers stand, beside one another."""
+    return place.controls.container(horizontal=True, vertical_alignment="bottom", gap="large")
+
+
+def view_of(row: DeltaGenerator, how: core.Alignment, key: str) -> str:
     """The view that was picked; side by side, with the reason, where there is no other."""
-    view = choice(place.controls, "View", VIEWS, f"{key}_view")
+    view = choice(row, "View", VIEWS, f"{key}_view")
     if view != SIDE and not how.by:
-        place.controls.info(plain(how.reason))
+        row.info(plain(how.reason))
         return SIDE
     return view
 
@@ -50,6 +58,17 @@ def marked_names(sides: Sides) -> tuple[str, str]:
 
 def side_title(sides: Sides, right: bool) -> str:
     return f"{'Right' if right else 'Left'}: {sides.names[right]}"
+
+
+def common_scale(sides: Sides, side_tables: list[pd.DataFrame | None], column: str) -> Scale:
+    """The ends of one colour scale for both sides; None where each has its own, as two models'."""
+    if not sides.same_model:
+        return None
+    ends = [
+        ordinary_limit(table[column], table["position"]) or table[column].max()
+        for table in side_tables
+    ]
+    return (0.0, float(max(ends)))
 
 
 def side_pictures(
@@ -105,7 +124,9 @@ def difference_table(
     column = measure if measure == "cosine" else f"{measure}_difference"
     segmented = how.by == "segment"
     values = table[column]
-    limit = ordinary_limit(values.abs(), table["position"])
+    limit = None
+    if measure in UNBOUNDED:
+        limit = ordinary_limit(values.abs(), table["position"])
     most = 1.0 if measure == "cosine" else float(limit or values.abs().max() or 0) or 1.0
     table = table.assign(
         text=[signed(v, write, measure) for v in values],
@@ -136,8 +157,10 @@ def signed(value: float, write: Callable[[float], str], measure: str) -> str:
         return ""
     if measure == "cosine":
         return f"{value:.2f}".replace("-", "−")
-    sign = "+" if value > 0 else "−" if value < 0 else ""
-    return sign + write(abs(value))
+    text = write(abs(value))
+    if text.startswith("<"):
+        return "≈ 0"
+    return ("+" if value > 0 else "−" if value < 0 else "") + text
 
 
 def both_values(

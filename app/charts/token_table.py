@@ -14,6 +14,7 @@ import pyarrow as pa
 from app.charts.palette import ACCENT, INK, PAPER, QUIET, ramp
 from app.charts.style import (
     FONT_SIZE,
+    NUMBER_LABEL,
     OWN_COLOURS,
     along,
     finished,
@@ -153,6 +154,10 @@ def token_table(
     if limit is not None:
         title += f" ({BEYOND} is beyond the scale)"
         place |= {"values": [low, (low + limit) / 2, limit], "labelExpr": legend_labels(low, limit)}
+    if quantity.palette == "difference":
+        # Squares: a gradient is drawn by its address, and gone when a control changes the page's.
+        place |= {"type": "symbol", "symbolType": "square", "symbolSize": 220}
+        place |= {"values": [low, low / 2, 0, high / 2, high], "labelExpr": NUMBER_LABEL}
     legend = alt.Legend(
         **place, gradientLength=LEGEND_LENGTH, gradientThickness=10, titleLimit=LEGEND_LENGTH + 140
     )

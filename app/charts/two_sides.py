@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from app.charts.palette import DIVERGING, INK, QUIET
-from app.charts.style import finished, layered
+from app.charts.style import NUMBER_LABEL, finished, layered
 from app.words import number
 
 HEIGHT = 300
@@ -95,7 +95,8 @@ def difference_bars(
     table: layer and the column, right less left.
     """
     values = table[column].astype("float64")
-    more = ["", *(f"more on the {name}" for name in names)]
+    widest = float(values.abs().max()) or 1.0
+    more = ["", *(f"more on the {name[0].lower()}{name[1:]}" for name in names)]
     data = pa.table(
         {
             "layer": table["layer"],
@@ -107,7 +108,12 @@ def difference_bars(
     legend = alt.Legend(orient="top", labelLimit=360)
     base = alt.Chart(data).encode(
         x=alt.X("layer:O", title="Layer", axis=alt.Axis(labelAngle=0)),
-        y=alt.Y("value:Q", title=title),
+        y=alt.Y(
+            "value:Q",
+            title=title,
+            scale=alt.Scale(domain=[min(values.min(), -widest / 9), max(values.max(), widest / 9)]),
+            axis=alt.Axis(labelExpr=NUMBER_LABEL),
+        ),
     )
     bars = base.mark_bar().encode(
         color=alt.Color(

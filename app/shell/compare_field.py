@@ -9,7 +9,7 @@ from app.shell.history import Asked, Visited, history, shows_request
 from app.shell.history_field import shown
 from app.shell.menu import is_open
 from app.shell.models import split_key
-from app.shell.other_side import NO_EDITS, PATH, OtherSide, compare_with
+from app.shell.other_side import NO_EDITS, PATH, OtherSide, compare_button
 from app.shell.related import related
 from app.shell.state import PAGE, Request
 from app.words import plain, shortened
@@ -26,13 +26,7 @@ def compare_field() -> None:
     with st.popover("Compare with …", key="compare_with"):
         st.caption("What is on the screen stays on the left.")
         for i, (label, side) in enumerate(choices(request)):
-            st.button(
-                label,
-                key=f"compare_with_{i}",
-                type="tertiary",
-                on_click=compare_with,
-                args=(side,),
-            )
+            compare_button(label, side, f"compare_with_{i}")
 
 
 def choices(request: Request) -> list[tuple[str, OtherSide]]:

@@ -10,7 +10,7 @@ from app.shell.history import MOST, NOTE, Asked, Visited, back_to, history
 from app.shell.menu import is_open
 from app.shell.models import short_name
 from app.shell.navigation import PAGES
-from app.shell.other_side import PATH, OtherSide, compare_with
+from app.shell.other_side import PATH, OtherSide, compare_button
 from app.words import count, plain, shortened, visible
 from app.workshop.times import told
 
@@ -52,13 +52,9 @@ def entry_row(entry: Visited, earlier: Asked | None) -> None:
             help=f"Ask again: {name}",
         )
         if is_open(PATH):
-            row.button(
-                "Compare with it",
-                key=f"history_compare_{entry.serial}",
-                on_click=compare_with,
-                args=(OtherSide.of(entry.asked),),
-                help=f"Compare what is on the left with: {name}",
-            )
+            with row:
+                side = OtherSide.of(entry.asked)
+                compare_button("Compare with it", side, f"history_compare_{entry.serial}")
 
 
 def described(asked: Asked, earlier: Asked | None) -> str:

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app.shell.history import Asked
-from app.shell.menu import is_open
 from app.shell.navigation import page_at
+from app.shell.state import PAGE
 
 PATH = "compare"
-# Widget keys, bound to the URL by their name; the model and the edits are put there by hand.
+# Widget keys. They stand in the URL by these names, put there by hand: a bound widget would rather
+# be as it was on the page's last visit than empty, as a link says.
 RIGHT_PROMPT, RIGHT_TARGET, RIGHT_SUBJECT = "right_prompt", "right_target", "right_subject"
 RIGHT_MODEL, RIGHT_EDITS = "right_model", "right_edits"
-ON_THE_WAY = "to_compare"  # in the session: whether the visitor has asked for the page
 AS_LEFT, NO_EDITS, ALL_EDITS = "", "none", "all"  # of edits; else their ids
 BETWEEN_IDS = "."
 
@@ -55,29 +55,31 @@ def use_other(side: OtherSide) -> None:
         st.session_state[key] = value
 
 
-def compare_with(side: OtherSide) -> None:
-    """Ask for the comparison of the sidebar's request with this; for callbacks."""
-    use_other(side)
-    st.session_state[ON_THE_WAY] = True
+def compare_button(label: str, side: OtherSide, key: str) -> None:
+    """A way to the comparison of the sidebar's request with this; `label` is Markdown.
 
-
-def go_to_compare(page: str) -> None:
-    """Go to the page that was asked for, if one was; for the frame, after the sidebar."""
-    if st.session_state.pop(ON_THE_WAY, False) and page != PATH and is_open(PATH):
-        sides = {key: st.session_state.get(key, "") for key in OtherSide().fields}
-        query = st.query_params.to_dict() | {key: text for key, text in sides.items() if text}
-        st.switch_page(page_at(PATH).script, query_params=query)
+    From another page it is a link with both sides in it; on the page itself it fills the fields.
+    """
+    if st.session_state[PAGE] == PATH:
+        st.button(label, key=key, type="tertiary", on_click=use_other, args=(side,))
+        return
+    # The browser itself keeps the fields that are bound to the address, as the sidebar's are.
+    kept = {k: text for k in ("model", "precision") if (text := st.query_params.get(k))}
+    st.page_link(page_at(PATH).script, label=label, query_params=kept | side.fields)
 
 
 def linked(key: str) -> str:
-    """A field that no widget is bound to: what the session says, else the link."""
-    if key not in st.session_state:
-        st.session_state[key] = st.query_params.get(key, "")
-    return st.session_state[key]
+    """A field of the right side: what a link says that was followed since, else what the
+    session says."""
+    said = st.query_params.get(key)
+    if said is not None and said != st.session_state.get(f"{key}_link"):
+        st.session_state[key] = st.session_state[f"{key}_link"] = said
+    return st.session_state.setdefault(key, "") or ""
 
 
 def write_link(key: str, value: str) -> None:
-    """Put such a field into the link; an empty one is left out."""
+    """Put a field into the link; an empty one is left out."""
+    st.session_state[f"{key}_link"] = value
     if value:
         st.query_params[key] = value
     else:
