@@ -17,6 +17,11 @@ if sides.left is None and sides.right is None:
     stop_with("Choose a model, a prompt and a target.")
 if sides.left is None:
     st.info("The left side is missing; what is wrong with it stands on the left.")
+if sides.same:
+    st.info(
+        "Both sides are the same, so that nothing differs. Type another prompt or target above, or "
+        "take one of “Compare with …”."
+    )
 how = alignment_of(sides)
 forward_comparison(1, sides, how)
 backward_comparison(2, sides, how)

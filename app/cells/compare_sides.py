@@ -63,6 +63,10 @@ class Sides:
         return self.whole and self.left.model_name == self.right.model_name
 
     @property
+    def same(self) -> bool:
+        return self.whole and Asked.of(self.left) == Asked.of(self.right)
+
+    @property
     def segments(self) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
         """Of both prompts' tokens, where both have a subject."""
         both = (self.left, self.right)

@@ -39,7 +39,7 @@ Picture = Callable[[Request, pd.DataFrame, int], alt.TopLevelMixin]
 
 def control_row(place: Cell) -> DeltaGenerator:
     """Where a cell's pickers stand, beside one another."""
-    return place.controls.container(horizontal=True, vertical_alignment="bottom", gap="large")
+    return place.controls.container(horizontal=True, vertical_alignment="bottom", gap="small")
 
 
 def view_of(row: DeltaGenerator, how: core.Alignment, key: str) -> str:

@@ -14,7 +14,6 @@ import pyarrow as pa
 from app.charts.palette import ACCENT, INK, PAPER, QUIET, ramp
 from app.charts.style import (
     FONT_SIZE,
-    NUMBER_LABEL,
     OWN_COLOURS,
     along,
     finished,
@@ -157,7 +156,8 @@ def token_table(
     if quantity.palette == "difference":
         # Squares: a gradient is drawn by its address, and gone when a control changes the page's.
         place |= {"type": "symbol", "symbolType": "square", "symbolSize": 220}
-        place |= {"values": [low, low / 2, 0, high / 2, high], "labelExpr": NUMBER_LABEL}
+        place |= {"symbolStrokeColor": QUIET[dark], "symbolStrokeWidth": 1, "symbolOpacity": 1}
+        place |= {"values": [low, low / 2, 0, high / 2, high], "format": ",.2~r"}
     legend = alt.Legend(
         **place, gradientLength=LEGEND_LENGTH, gradientThickness=10, titleLimit=LEGEND_LENGTH + 140
     )
