@@ -70,7 +70,9 @@ def backward_cell(
     strongest, _ = strongest_cell(lens)
     table = some_layers(row, table, int(strongest["layer"]), key)
     if pick is not None:
-        pick.fields(row)
+        pick.fields(
+            place.controls.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+        )
     chart = gradient_table(
         table,
         {

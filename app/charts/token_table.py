@@ -221,6 +221,10 @@ def rows_of(regions: Sequence[Region], table: pd.DataFrame) -> list[dict[str, ob
     return rows
 
 
+# Pixels: a frame that stood out of the table would make the picture larger, and move it.
+INSIDE = {"xOffset": 3, "x2Offset": -3, "yOffset": 3, "y2Offset": -3}
+
+
 def region_frames(dark: bool) -> list[alt.Chart]:
     """The picked cell in a frame, what it reaches in dashes; on a halo, for any colour."""
     base = alt.Chart(alt.NamedData(PICKED)).encode(
@@ -232,7 +236,7 @@ def region_frames(dark: bool) -> list[alt.Chart]:
     frames = []
     for kind, dash, width in (("reached", [5, 4], 2), ("own", None, 3)):
         of_kind = base.transform_filter(f"datum.kind == '{kind}'")
-        style = {"filled": False, "strokeJoin": "round"}
+        style = {"filled": False, "strokeJoin": "round", "aria": False} | INSIDE
         frames.append(of_kind.mark_rect(stroke=PAPER[dark], strokeWidth=width + 3, **style))
         dashed = style if dash is None else style | {"strokeDash": dash}
         frames.append(of_kind.mark_rect(stroke=INK[dark], strokeWidth=width, **dashed))

@@ -109,6 +109,10 @@ def propose_subject(prompt: str) -> None:
     untouched = current is None and SUBJECT not in st.query_params
     if untouched or current == st.session_state.get(PROPOSED) or (current == "" and proposal):
         st.session_state[SUBJECT] = proposal
+    if untouched and proposal:
+        # Else it came into the URL with the first click, and a picture that is not drawn anew
+        # looks for the colours of its legend under the old URL.
+        st.query_params[SUBJECT] = proposal
     st.session_state[PROPOSED] = proposal
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -58,9 +58,10 @@ def waiting_text(people: int, seconds: float) -> str:
 
 
 @contextmanager
-def admitted() -> Iterator[None]:
-    """Around a page's run: in turn with all other pages of the server."""
-    visit = Visit(st.empty())
+def admitted(place: DeltaGenerator | None = None) -> Iterator[None]:
+    """Around a page's run: in turn with all other pages of the server. `place` is where it says
+    that it waits."""
+    visit = Visit(place or st.empty())
     tokens = _visit.set(visit), while_waiting.set(visit.tell)
     try:
         _turns.__enter__()
@@ -76,10 +77,8 @@ def admitted() -> Iterator[None]:
 @contextmanager
 def in_turn() -> Iterator[None]:
     """`admitted`, for what may run as part of a page, which has been admitted, or on its own."""
-    if _visit.get() is not None:
-        yield
-        return
-    with admitted():
+    place = st.empty()  # either way: what follows it would be made anew if its number changed
+    with nullcontext() if _visit.get() is not None else admitted(place):
         yield
 
 

@@ -30,7 +30,7 @@ from core.model.tokens import Target
 
 METHOD = "one token"
 USUAL_SHARE = 0.01  # of the matrix's own norm
-STEP_SHARES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+STEP_SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 @dataclass(frozen=True)
