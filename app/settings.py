@@ -213,6 +213,14 @@ WORKSHOPS = Setting(
     "`workshops` in the cache",
     "Where workshops and their codes are kept.",
 )
+LESSONS = Setting(
+    PREFIX + "LESSONS",
+    folder,
+    None,
+    "those that ship",
+    "A folder with lessons of your own, shown instead.",
+    is_there,
+)
 ALL: tuple[Setting, ...] = (
     DOWNLOADS,
     FOLDERS,
@@ -229,6 +237,7 @@ ALL: tuple[Setting, ...] = (
     CODES,
     LOGIN,
     WORKSHOPS,
+    LESSONS,
 )
 
 

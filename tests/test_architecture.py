@@ -3,6 +3,7 @@
 core: errors <- model <- gradients <- editing and studies, which do not know each other.
 app: words, titles, outliers and settings <- charts <- findings <- work <- workshop <- shell <-
 gallery <- notebook <- cells; pages <- main.
+notebook <- lessons <- cells; pages <- main.
 """
 
 import ast
@@ -27,6 +28,7 @@ BELOW_THE_SHELL = (
     "app.workshop",
 )
 APP = (*BELOW_THE_SHELL, "app.shell", "app.gallery", "app.notebook", "app.cells")
+APP = (*BELOW_THE_SHELL, "app.shell", "app.notebook", "app.lessons", "app.cells")
 # Each room, and what it may import besides itself. `core` is its public face.
 ROOMS = {
     "core.errors": (),
