@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 import core
+from app.cells.lesson_bar import lesson_bar
 from app.shell.history import record
 from app.shell.history_field import history_field
 from app.shell.menu import closed_page, is_open, menu
@@ -88,6 +89,7 @@ def draw() -> None:
     with st.sidebar:
         history_field()
     notices()
+    lesson_bar(page.url_path)
     try:
         page.run()
     except core.BackwardLensError as error:  # a model that fails while it runs

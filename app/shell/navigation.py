@@ -27,6 +27,7 @@ class Page:
 # In the order of the menu.
 PAGES = (
     Page("start.py", "Start", "", "What would the model learn? The first picture, and examples."),
+    Page("lessons.py", "Lessons", "lessons", "Where do I begin? Six short lessons, with hints."),
     Page(
         "forward_lens.py",
         "Forward lens",
