@@ -29,7 +29,8 @@ st.markdown(
     f"compared with the live model; hints help. You have done {done} of {len(known.units)}."
 )
 class_notice()
-st.session_state[UNIT] = unit.id
+if st.session_state.get(UNIT) != unit.id:  # at first, and where a file has gone
+    st.session_state[UNIT] = unit.id
 st.pills(
     "Lessons",
     [u.id for u in known.units],

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from app.cells.class_answers import class_answers_cell
 from app.cells.facilitator import clock_cell, link_cell, message_cell, overview, work_cell
 from app.notebook.cell import page_title
 from app.words import plain
@@ -21,3 +22,4 @@ with left:
 with right:
     message_cell(board)
     clock_cell(board)
+class_answers_cell(here)

@@ -105,7 +105,8 @@ def do_what_was_asked(unit: Unit, request: Request | None) -> None:
     """After a click, before anything is drawn: open a page, fill the answer in, check it."""
     going = st.session_state.pop(GOING, None)
     if going is not None:
-        st.switch_page(page_at(going).script)
+        # Nothing is to be kept of the address: the fields that stand in it write themselves anew.
+        st.switch_page(page_at(going).script, query_params={})
     st.session_state.pop(HIGHLIGHT, None)
     if st.session_state.pop(FILLING, None) == unit.id and request is not None:
         answer = solution(unit.check, request)

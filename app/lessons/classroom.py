@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.lessons.progress import ANSWER_LETTERS, THOUGHT_LETTERS, progress
 from app.lessons.unit import Unit
-from app.shell.models import short_name, split_key
+from app.shell.models import CARDS, short_name, split_key
 from app.shell.state import Request
 from app.workshop.answers import CHECK, Answer, answers_of
 from app.workshop.gate import now
@@ -29,7 +29,7 @@ def tell(
     """Send an answer to the facilitator of the session's workshop, if it has one."""
     if not in_class():
         return
-    model = short_name(split_key(request.model_name)[0]) if request else ""
+    name = split_key(request.model_name)[0] if request else ""
     answers_of(visit().workshop.id).add(
         Answer(
             time=now(),
@@ -39,7 +39,7 @@ def tell(
             kind=kind,
             answer=text[: ANSWER_LETTERS if kind == CHECK else THOUGHT_LETTERS],
             right=right,
-            model=model[:200],
+            model=name if name in CARDS else short_name(name)[:200],  # not a folder's path
             prompt=request.prompt if request else "",
             target=request.target if request else "",
         )

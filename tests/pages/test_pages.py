@@ -22,6 +22,7 @@ from tests.core.gradients.test_lens import silenced
 
 PAGES = {
     "start": "What would the model learn?",
+    "lessons": "Where do I begin?",
     "forward_lens": "What does the model think, layer by layer?",
     "backward_lens": "What would the model change?",
     "gradient_rank": "How many directions does the change have?",
@@ -32,6 +33,7 @@ PAGES = {
 }
 CHARTS = {
     "start": 1,
+    "lessons": 1,
     "forward_lens": 1,
     "backward_lens": 2,
     "gradient_rank": 2,
