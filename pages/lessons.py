@@ -13,21 +13,23 @@ from app.words import count, plain
 from app.work.memory import MemoryFullError, claim
 from app.workshop.answers import AFTER, BEFORE
 
-page_title("Where do I begin?")
-known, unit = lessons(), chosen_unit()
+known, unit, here = lessons(), chosen_unit(), progress()
+request = st.session_state.get("request")
+place = st.container()  # filled when what was asked for is checked
 for problem in known.problems:
     st.error(plain(problem))
+if unit is not None:
+    do_what_was_asked(unit, request)
+done = sum(map(here.is_done, known.units))
+with place:
+    page_title(
+        "Where do I begin?",
+        f"{count(len(known.units), 'short lesson')}, each with one idea and a task that is "
+        f"checked against the live model. You have done {done} of {len(known.units)}.",
+    )
 if unit is None:
     st.info("There are no lessons in the folder that this server uses. Every page works without.")
     st.stop()
-request = st.session_state.get("request")
-do_what_was_asked(unit, request)
-here = progress()
-done = sum(map(here.is_done, known.units))
-st.markdown(
-    f"{count(len(known.units), 'short lesson')}, each with one idea and a task. What you find is "
-    f"compared with the live model; hints help. You have done {done} of {len(known.units)}."
-)
 class_notice()
 if st.session_state.get(UNIT) != unit.id:  # at first, and where a file has gone
     st.session_state[UNIT] = unit.id

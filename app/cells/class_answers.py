@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.lessons.reader import lessons
 from app.notebook.csv import as_csv
-from app.words import count, file_name
+from app.words import count, file_name, plain
 from app.workshop.answers import AFTER, BEFORE, CHECK, answers_of, as_table, progress_table
 from app.workshop.visit import Visit
 
@@ -25,7 +25,7 @@ def class_answers_cell(here: Visit) -> None:
             st.markdown("Nobody has answered anything yet.")
             return
         known = lessons()
-        titles = {unit.id: f"{known.number(unit)} {unit.title}" for unit in known.units}
+        titles = {unit.id: f"{known.number(unit)}" for unit in known.units}
         table = progress_table(answers, titles)
         checked = sum(answer.kind == CHECK for answer in answers)
         written = sum(bool(a.answer) for a in answers if a.kind != CHECK)
@@ -38,11 +38,15 @@ def class_answers_cell(here: Visit) -> None:
         st.dataframe(
             table,
             hide_index=True,
+            column_config={
+                titles[unit.id]: st.column_config.TextColumn(help=plain(unit.title), width="small")
+                for unit in known.units
+            },
             row_height=ROW,
             height=ROW * (1 + min(len(table), MOST_ROWS)) + 3,
             key="class_progress",
         )
-        st.caption("✓ right · … tried · empty: not yet begun")
+        st.caption("A column is a lesson. ✓ right · … tried · empty: not yet begun")
 
     with st.container(border=True, key="cell_answers"):
         st.markdown(

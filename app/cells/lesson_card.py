@@ -17,7 +17,7 @@ from app.cells.lesson_steps import (
 from app.lessons.checks import solution
 from app.lessons.progress import ANSWER_LETTERS, Step, progress, request_key
 from app.lessons.reader import lessons
-from app.lessons.unit import BROKE, CHOICE, NUMBER, TYPED, Unit
+from app.lessons.unit import ANSWER_IS, BROKE, CHOICE, NUMBER, TYPED, Unit
 from app.shell.menu import is_open
 from app.shell.navigation import page_at
 from app.shell.state import Request, chosen_model
@@ -62,8 +62,8 @@ def examples(unit: Unit) -> None:
 def answer_form(unit: Unit, step: Step) -> None:
     """The question, a field where something is to be typed or chosen, and the button."""
     check, key = unit.check, answer_key(unit)
-    st.markdown(f"**{plain(check.question)}**")
     with st.form(f"lesson_form_{unit.id}", border=False):
+        st.markdown(f"**{plain(check.question)}**")
         row = st.container(horizontal=True, vertical_alignment="bottom", key="lesson_answer_row")
         if check.kind == NUMBER:
             whole = check.tolerance == 0
@@ -74,13 +74,24 @@ def answer_form(unit: Unit, step: Step) -> None:
                 key=key,
                 placeholder="A number",
                 width=320,
+                label_visibility="collapsed",
             )
         elif check.kind == CHOICE:
             texts = [option.text for option in check.options]
             index = texts.index(step.answer) if step.answer in texts else None
-            row.radio(ANSWER, texts, index=index, format_func=plain, key=key)
+            row.radio(
+                ANSWER, texts, index=index, format_func=plain, key=key, label_visibility="collapsed"
+            )
         elif check.kind in TYPED:
-            row.text_input(ANSWER, step.answer, key=key, max_chars=ANSWER_LETTERS, width=420)
+            row.text_input(
+                ANSWER,
+                step.answer,
+                key=key,
+                max_chars=ANSWER_LETTERS,
+                width=420,
+                label_visibility="collapsed",
+                placeholder="A word" if check.kind == ANSWER_IS else "A prompt",
+            )
         row.form_submit_button("Check", type="primary", on_click=ask_to_check, args=(unit,))
 
 
