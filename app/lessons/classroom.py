@@ -11,6 +11,7 @@ from app.workshop.gate import now
 from app.workshop.room import person
 from app.workshop.visit import visit
 
+PROMPT_LETTERS = 400
 SEEN = (
     "The facilitator of this workshop sees what you answer and write here, with your name if you "
     "gave one on the left."
@@ -40,7 +41,7 @@ def tell(
             answer=text[: ANSWER_LETTERS if kind == CHECK else THOUGHT_LETTERS],
             right=right,
             model=name if name in CARDS else short_name(name)[:200],  # not a folder's path
-            prompt=request.prompt if request else "",
+            prompt=request.prompt[:PROMPT_LETTERS] if request else "",
             target=request.target if request else "",
         )
     )

@@ -14,11 +14,15 @@ from app.words import number, percent
 
 @dataclass(frozen=True)
 class Number:
-    """A live number: what it is called in a sentence, and how it is read and written."""
+    """A live number: what it is called in a sentence, and how it is read and written.
+
+    One that is not `whole` is compared within a tolerance.
+    """
 
     words: str
     read: Callable[[Request], float]
     write: Callable[[float], str] = number
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -90,15 +94,20 @@ def last_layer_rank(request: Request) -> int:
 
 
 NUMBERS = {
-    "answer_probability": Number("the probability of its answer", answer_probability, percent),
+    "answer_probability": Number(
+        "the probability of its answer", answer_probability, percent, False
+    ),
     "target_probability": Number(
         "the probability of your target",
         lambda request: float(end_of_lens(request)["target_probability"]),
         percent,
+        False,
     ),
     "target_place": Number("your target's place among the model's answers", target_place),
     "surprise": Number(
-        "its surprise at your target, in nats", lambda request: tables.trace(request).loss
+        "its surprise at your target, in nats",
+        lambda request: tables.trace(request).loss,
+        whole=False,
     ),
     "prompt_tokens": Number(
         "the number of prompt tokens", lambda request: tables.trace(request).prompt_length
@@ -111,7 +120,7 @@ NUMBERS = {
         "the layer with the strongest signal", lambda request: int(strongest(request)["layer"])
     ),
     "signal_share_of_the_end": Number(
-        "the last token's share of the signal", signal_share_of_the_end, percent
+        "the last token's share of the signal", signal_share_of_the_end, percent, False
     ),
     "gradient_rank": Number("the number of directions of the change", gradient_rank),
     "last_layer_rank": Number("the number of directions in the last layer", last_layer_rank),

@@ -157,6 +157,8 @@ def check(part: Section) -> Check:
     part.done()
     if found.tolerance < 0:
         raise part.fail("tolerance", "this must be 0 or more.")
+    if kind == NUMBER and not NUMBERS[found.of].whole and not found.tolerance:
+        raise part.fail("tolerance", f"{found.of} is no whole number: say how near, as in 0.05.")
     return found
 
 

@@ -11,6 +11,7 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 import core
+from app.notebook.csv import as_csv
 from app.settings import (
     CODES,
     JOBS,
@@ -23,6 +24,7 @@ from app.settings import (
 from app.shell.navigation import PAGES, WORKSHOP_PAGE
 from app.shell.state import prompt_problem, target_problem
 from app.workshop import store
+from app.workshop.answers import Answers, as_table, file_of
 from app.workshop.plan import ENDED, EXPIRED, OPEN, Workshop, plan
 from app.workshop.times import hours_and_minutes, seconds_of, told
 from core.model.catalog import existing_file, existing_folder, looks_like_folder
@@ -60,6 +62,8 @@ def parser() -> Arguments:
     commands.add_parser("list", help="all workshops, and whether their links work")
     end = commands.add_parser("end", help="end one, for good")
     end.add_argument("id", help="as list shows it")
+    answers = commands.add_parser("answers", help="what was answered in its lessons, as a CSV")
+    answers.add_argument("id", help="as list shows it")
     return whole
 
 
@@ -71,6 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(made(given))
         elif given.command == "list":
             print(listed(store.every(), time.time()))
+        elif given.command == "answers":
+            print(answered(given.id), end="")
         else:
             print(ended(given.id, time.time()))
     except (ValueError, core.BackwardLensError) as error:
@@ -232,10 +238,22 @@ def line(workshop: Workshop, now: float) -> str:
     return f"{workshop.id}  {state}  {workshop.title}: {model}; {pages}"
 
 
+def answered(workshop_id: str) -> str:
+    """The participants' answers as CSV, also when the workshop is over."""
+    if store.read(workshop_id) is None:
+        raise ValueError(unknown(workshop_id))
+    table = as_table(Answers(file_of(workshop_id)).all())
+    return as_csv(table).decode("utf-8-sig").replace("\r\n", "\n")
+
+
+def unknown(workshop_id: str) -> str:
+    return f"There is no workshop “{workshop_id}”. {PROGRAM} list shows them all."
+
+
 def ended(workshop_id: str, now: float) -> str:
     workshop = store.end(workshop_id, now)
     if workshop is None:
-        raise ValueError(f"There is no workshop “{workshop_id}”. {PROGRAM} list shows them all.")
+        raise ValueError(unknown(workshop_id))
     return f"{workshop.title} ({workshop.id}) has ended. Nobody comes in by its links any more."
 
 

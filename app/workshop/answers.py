@@ -119,9 +119,13 @@ def from_line(line: str) -> Answer | None:
     return answer if fits and all(isinstance(text, str) for text in texts) else None
 
 
+def file_of(workshop_id: str) -> Path:
+    return store.folder() / f"{workshop_id}.answers.jsonl"
+
+
 @st.cache_resource(show_spinner=False)
 def answers_of(workshop_id: str) -> Answers:
-    return Answers(store.folder() / f"{workshop_id}.answers.jsonl")
+    return Answers(file_of(workshop_id))
 
 
 def names(answers: list[Answer]) -> dict[str, str]:

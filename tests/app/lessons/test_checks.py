@@ -91,6 +91,13 @@ def test_a_number_within_its_tolerance(asked):
     assert solution(check, asked(MODEL)) == "4"
 
 
+def test_a_tiny_probability_can_be_shown_too(asked):
+    check = Check("number", "?", of="target_probability", tolerance=1e-7)
+    shown = solution(check, asked(MODEL))
+    assert 0 < float(shown) < 1e-5
+    assert judge(check, asked(MODEL), shown).right
+
+
 def test_a_choice_follows_what_is_on_the_screen(asked):
     short = Option("It is short", (Wanted("prompt_tokens", at_most=4),))
     long = Option("It is long", (Wanted("prompt_tokens", at_least=5),))

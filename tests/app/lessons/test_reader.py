@@ -3,8 +3,9 @@
 import pytest
 
 from app.lessons import reader
+from app.lessons.facts import NUMBERS, WORDS
 from app.lessons.reader import SHIPPED, lessons
-from app.lessons.unit import Wanted
+from app.lessons.unit import KINDS, PICTURES, Wanted
 from app.settings import LESSONS
 
 GOOD = """
@@ -142,6 +143,24 @@ def test_a_slip_of_the_pen_names_the_file_and_the_key(folder, old, new, parts):
 )
 def test_hostile_files_are_sentences(folder, text):
     assert problem(folder, text).startswith("1-a.toml")
+
+
+def test_a_fraction_needs_a_tolerance(folder):
+    head = GOOD[: GOOD.index("[check]")] + '[check]\nkind = "number"\nquestion = "?"\n'
+    probability = head + 'of = "answer_probability"\n'
+    assert "say how near, as in 0.05." in problem(folder, probability)
+    assert "0 or more" in problem(folder, probability + "tolerance = -1\n")
+    (folder / "1-a.toml").write_text(probability + "tolerance = 0.05\n", encoding="utf-8")
+    assert lessons().problems == ()
+
+
+def test_what_is_written_about_the_files_is_so(folder):
+    """The README for teachers: its example is a unit, and every name can be looked up there."""
+    text = (SHIPPED / "README.md").read_text(encoding="utf-8")
+    (folder / "1.toml").write_text(text.split("```toml")[1].split("```")[0], encoding="utf-8")
+    assert lessons().problems == ()
+    for name in (*KINDS, *PICTURES, *NUMBERS, *WORDS):
+        assert f"`{name}`" in text, name
 
 
 def test_names_of_files(folder):

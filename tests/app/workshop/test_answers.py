@@ -8,8 +8,19 @@ import stat
 import pytest
 
 from app.notebook.csv import as_csv
-from app.workshop import answers
-from app.workshop.answers import COLUMNS, Answer, Answers, as_table, names, progress_table, safe
+from app.workshop import answers, store
+from app.workshop.__main__ import main
+from app.workshop.answers import (
+    COLUMNS,
+    Answer,
+    Answers,
+    as_table,
+    file_of,
+    names,
+    progress_table,
+    safe,
+)
+from app.workshop.plan import plan
 
 
 def given(i: int = 0, who: str = "a", **more) -> Answer:
@@ -141,3 +152,15 @@ def test_who_has_done_what():
         "1 Expect": ["✓", ""],
         "2 Learn": ["…", ""],
     }
+
+
+def test_the_operator_fetches_them_when_the_workshop_is_over(capsys):
+    made, *_ = plan(0.0, 1.0, "Lens")
+    store.save(made)
+    Answers(file_of(made.id)).add(given(answer="=1+1"))
+    assert main(["answers", made.id]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert row["answer"] == "'=1+1"
+    assert len(store.every()) == 1, "the answers' file is no workshop"
+    with pytest.raises(SystemExit, match="There is no workshop “zzz”"):
+        main(["answers", "zzz"])

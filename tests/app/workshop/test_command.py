@@ -85,7 +85,10 @@ def test_a_model_that_is_not_here_yet_is_said(capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["--pages", "start,edits"], "There is no page “edits”. The pages are start, forward_lens"),
+        (
+            ["--pages", "start,edits"],
+            "There is no page “edits”. The pages are start, lessons, forward_lens",
+        ),
         (["--model", "tiny-gpt3"], "There is no model “tiny-gpt3” on this machine."),
         (["--model", "/nowhere/at/all"], "There is no folder or file “/nowhere/at/all”"),
         (["--expires", "tomorrow"], "Write it as 30m, 8h or 2d"),
