@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app.cells.lesson_card import lesson_card
+from app.cells.lesson_card import answer_cell, lesson_card
 from app.cells.lesson_pictures import picture
 from app.cells.lesson_questions import class_notice, class_question, think_cell
 from app.cells.lesson_steps import UNIT, chosen_unit, do_what_was_asked
@@ -46,7 +46,7 @@ st.pills(
 here.current = unit.id
 if unit == known.units[0]:
     class_question(BEFORE)
-lesson_card(unit, request)
+lesson_card(unit)
 if request is None:
     problem = st.session_state.get("problem") or "Choose a model, a prompt and a target."
     st.info(f"Nothing to show yet. {plain(problem)}")
@@ -54,7 +54,9 @@ else:
     step = here.steps.get(unit.id)
     outlined = step is not None and step.hints > len(unit.hints)
     picture(2, unit.picture, request, outlined=outlined)
-think_cell(3, unit)
+number = 3 if unit.picture else 2
+answer_cell(number, unit, request)
+think_cell(number + 1, unit)
 if unit == known.units[-1] and here.is_done(unit):
     class_question(AFTER)
 try:

@@ -1,4 +1,4 @@
-"""A lesson's card: its idea, its task, the answer and what becomes of it, and the hints."""
+"""A lesson's cells: its idea and task; the answer, what becomes of it, and the hints."""
 
 from __future__ import annotations
 
@@ -26,15 +26,20 @@ from app.words import code_span, plain, shortened
 ANSWER = "Your answer"
 
 
-def lesson_card(unit: Unit, request: Request | None) -> None:
-    """Everything of a unit but its picture and its question to think about."""
-    step = progress().step(unit) if unit.id in progress().steps else Step()
+def lesson_card(unit: Unit) -> None:
+    """A unit's idea and its task."""
     with st.container(border=True, key="cell_lesson"):
         number = lessons().number(unit)
         st.markdown(f"**1 · Lesson {number}: {plain(unit.title)}**  \n{plain(unit.idea)}")
         st.markdown(f"**Your task.** {plain(unit.task)}")
         examples(unit)
-        answer_form(unit, step)
+
+
+def answer_cell(number: int, unit: Unit, request: Request | None) -> None:
+    """The answer, what becomes of it, and the hints."""
+    step = progress().step(unit) if unit.id in progress().steps else Step()
+    with st.container(border=True, key="cell_lesson_answer"):
+        answer_form(number, unit, step)
         outcome(unit, step, request)
         hints(unit, step, request)
 
@@ -59,11 +64,11 @@ def examples(unit: Unit) -> None:
                 st.caption(f"The page {page.title} is not a part of this workshop.")
 
 
-def answer_form(unit: Unit, step: Step) -> None:
+def answer_form(number: int, unit: Unit, step: Step) -> None:
     """The question, a field where something is to be typed or chosen, and the button."""
     check, key = unit.check, answer_key(unit)
     with st.form(f"lesson_form_{unit.id}", border=False):
-        st.markdown(f"**{plain(check.question)}**")
+        st.markdown(f"**{number} · {plain(check.question)}**")
         row = st.container(horizontal=True, vertical_alignment="bottom", key="lesson_answer_row")
         if check.kind == NUMBER:
             whole = check.tolerance == 0

@@ -20,8 +20,10 @@ def answers(number: int, request: Request) -> None:
         answers_cell(request)
         return
     before, _ = tables.both_answers(request, 1)
-    st.info(
-        f"No edit is on. After {code_span(request.prompt)} the model says "
+    box = st.container(border=True, key="cell_answers")
+    box.markdown(
+        f"**{number} · What it says before and after**  \nNo edit is on. After "
+        f"{code_span(request.prompt)} the model says "
         f"{code_span(before['token'].iloc[0])}."
     )
 

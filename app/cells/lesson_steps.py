@@ -19,6 +19,10 @@ from app.workshop.answers import CHECK
 
 # In the session: the unit that is chosen; what the run that follows a click has to do.
 UNIT, CHECKING, FILLING, GOING = "lesson", "lesson_check", "lesson_fill", "lesson_page"
+FROM_THE_TOP = "lesson_top"  # the next lesson is read from its beginning
+SCROLL_UP = """<script>
+document.querySelector('[data-testid="stMain"]')?.scrollTo(0, 0);
+</script>"""
 HIGHLIGHT = "lesson_highlight"  # in the session: the key of what is outlined on another page
 BEFORE_CHECK = "Put right what is named on the left first: there is nothing to check yet."
 
@@ -41,6 +45,7 @@ def begin_next(unit: Unit) -> None:
     A unit about an edit keeps the fields: the edit that is on is about them.
     """
     choose(unit)
+    st.session_state[FROM_THE_TOP] = True
     example = next(iter(unit.examples_for(chosen_model())), None)
     if example is not None and unit.check.kind != BROKE:
         fill_fields(example)
@@ -108,6 +113,8 @@ def do_what_was_asked(unit: Unit, request: Request | None) -> None:
         # Nothing is to be kept of the address: the fields that stand in it write themselves anew.
         st.switch_page(page_at(going).script, query_params={})
     st.session_state.pop(HIGHLIGHT, None)
+    if st.session_state.pop(FROM_THE_TOP, False):
+        st.html(SCROLL_UP, unsafe_allow_javascript=True)
     if st.session_state.pop(FILLING, None) == unit.id and request is not None:
         answer = solution(unit.check, request)
         if answer is not None:

@@ -35,7 +35,7 @@ def workshop(class_server) -> tuple[Workshop, str, str]:
 @pytest.fixture
 def somebody(browser: Browser) -> Iterator[BrowserContext]:
     """A browser of its own: what a visitor has done is kept under its cookie."""
-    context = browser.new_context(viewport={"width": 1366, "height": 1100})
+    context = browser.new_context(viewport={"width": 1366, "height": 768})
     yield context
     context.close()
 
@@ -89,6 +89,8 @@ def test_a_lesson_with_the_keyboard_and_over_a_reload(somebody, class_server):
         thought = page.get_by_role("textbox", name="What do you think?")
         expect(thought).to_have_value("Layer 6, <b>suddenly</b>")
         expect(page.get_by_text("Hint 2.")).to_be_visible()
+        page.get_by_role("button", name="Next: What would it learn?").click()
+        expect(page.get_by_text("Lesson 2:")).to_be_in_viewport(timeout=WAIT)
 
 
 def test_an_edits_lesson_leads_there_and_back(somebody, class_server):
