@@ -27,8 +27,14 @@ BELOW_THE_SHELL = (
     "app.work",
     "app.workshop",
 )
-APP = (*BELOW_THE_SHELL, "app.shell", "app.gallery", "app.notebook", "app.cells")
-APP = (*BELOW_THE_SHELL, "app.shell", "app.notebook", "app.lessons", "app.cells")
+APP = (
+    *BELOW_THE_SHELL,
+    "app.shell",
+    "app.gallery",
+    "app.notebook",
+    "app.lessons",
+    "app.cells",
+)
 # Each room, and what it may import besides itself. `core` is its public face.
 ROOMS = {
     "core.errors": (),

@@ -15,6 +15,7 @@ from app.charts.palette import ACCENT, INK, LINES, QUIET
 from app.charts.rank_crowd import MANY, crowd_layers, featured
 from app.charts.rank_length import RANK_TITLE
 from app.charts.style import finished, in_layer, layered
+from app.charts.themes import in_both_themes
 from app.titles import MATRIX_TITLES
 from app.words import number, shortened, visible
 
@@ -35,6 +36,7 @@ def whole_numbers(first: int, last: int) -> alt.Axis:
     return alt.Axis(format="d", tickMinStep=1, tickCount=10)
 
 
+@in_both_themes
 def rank_by_layer(
     ranks: pd.DataFrame, full_rank: int | None = None, *, dark: bool
 ) -> alt.LayerChart:
@@ -87,6 +89,7 @@ def rank_by_layer(
     return finished(layered(rule, lines, label, height=HEIGHT), dark)
 
 
+@in_both_themes
 def token_rank_by_layer(
     lens: pd.DataFrame,
     vocabulary: int,

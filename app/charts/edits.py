@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from app.charts.palette import ACCENT, INK, LINES
 from app.charts.style import finished, layered
+from app.charts.themes import in_both_themes
 from app.titles import MATRIX_TITLES
 from app.words import number
 
@@ -18,6 +19,7 @@ MEASURES = {
 }
 
 
+@in_both_themes
 def landing_chart(sizes: pd.DataFrame, n_layers: int, *, dark: bool) -> alt.Chart:
     """The size of each change as a part of its matrix, by layer; a colour a matrix.
 
@@ -56,6 +58,7 @@ def landing_chart(sizes: pd.DataFrame, n_layers: int, *, dark: bool) -> alt.Char
     return finished(chart.properties(width=min(720, 60 * n_layers), height=300), dark)
 
 
+@in_both_themes
 def method_chart(table: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
     """For each method three bars from 0 to 1, its seconds beside its name.
 

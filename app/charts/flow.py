@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from app.charts.palette import ACCENT, INK, QUIET, ramp
 from app.charts.style import finished, layered
+from app.charts.themes import in_both_themes
 from app.words import shortened
 
 COLUMN, GAP, ROW, HEAD = 176, 34, 30, 58  # pixels
@@ -26,6 +27,7 @@ class Panel:
     notes: tuple[str, ...]  # what stands at the right of each word
 
 
+@in_both_themes
 def flow_chart(panels: list[Panel], target: str, *, dark: bool) -> alt.LayerChart:
     """Panels from left to right with arrows between them; rows that hold the target are framed."""
     rows, heads = [], []

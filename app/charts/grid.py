@@ -18,12 +18,14 @@ from app.charts.style import (
     labels_of,
     layered,
 )
+from app.charts.themes import in_both_themes
 from app.charts.token_table import PAGE_WIDTH
 from app.words import number, shortened, visible
 
 LARGEST_WITH_TEXT = 16  # layers up to which each cell of a cosine table holds its number
 
 
+@in_both_themes
 def cosine_table(
     cosines: pd.DataFrame, *, dark: bool, title: str = "Cosine of δ", limit: float = 1.0
 ) -> alt.LayerChart:
@@ -98,6 +100,7 @@ def layer_axis(n_layers: int) -> alt.Axis:
     return alt.Axis(grid=False, labelAngle=0, labelOverlap=False, values=values)
 
 
+@in_both_themes
 def neuron_table(
     overlap: pd.DataFrame, column: str, limit: float, *, dark: bool, chosen: int | None
 ) -> alt.LayerChart:
@@ -173,6 +176,7 @@ def neuron_table(
     return finished(chart, dark)
 
 
+@in_both_themes
 def span_table(span: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
     """A gradient as a sum of outer products: how much of each token's vector each of its largest
     neurons holds (Figure 2).
@@ -247,6 +251,7 @@ def neuron_axis(span: pd.DataFrame) -> alt.Axis:
     )
 
 
+@in_both_themes
 def coefficient_chart(neuron: pd.DataFrame, symbol: str, *, dark: bool) -> alt.LayerChart:
     """One neuron's coefficients, a bar a prompt token.
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from app.charts.palette import ACCENT, INK, LINES, QUIET
 from app.charts.style import finished, labels_of, layered
+from app.charts.themes import in_both_themes
 from app.titles import MATRIX_TITLES
 from app.words import count, layer_list, named_layers, shortened, visible
 
@@ -31,6 +32,7 @@ class Group:
     role: str  # "full", "last", "low" or "other"
 
 
+@in_both_themes
 def rank_by_length(
     curve: pd.DataFrame,
     layers: list[int],

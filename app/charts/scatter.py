@@ -9,12 +9,14 @@ import pyarrow as pa
 
 from app.charts.palette import ACCENT, LINES, QUIET
 from app.charts.style import NUMBER_LABEL, finished, layered
+from app.charts.themes import in_both_themes
 from app.words import number
 from core import ImprintAndShift
 
 MOST_DOTS = 1500  # evenly spaced ones of a wider output
 
 
+@in_both_themes
 def agreement_chart(result: ImprintAndShift, *, dark: bool) -> alt.LayerChart:
     """The measured against the predicted change of an output, with the diagonal.
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from app.charts.palette import ACCENT, INK, LINES
 from app.charts.style import NUMBER_LABEL, finished, layered
+from app.charts.themes import in_both_themes
 from app.titles import RATE_TITLES
 from app.words import number
 
@@ -18,6 +19,7 @@ SHAPES = ("circle", "square", "diamond")
 WIDE = 8  # from this ratio of largest to smallest on, perplexities get a log scale
 
 
+@in_both_themes
 def rate_by_layer(table: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
     """The smallest rate that works, on a log scale, a line a method.
 
@@ -35,6 +37,7 @@ def rate_by_layer(table: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
     return finished(chart, dark)
 
 
+@in_both_themes
 def perplexity_by_layer(table: pd.DataFrame, before: str, *, dark: bool) -> alt.LayerChart:
     """The perplexity at that rate, a line a method, and a dashed rule at what it was before."""
     base = float(table["base_perplexity"].iloc[0])

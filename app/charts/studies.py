@@ -11,11 +11,13 @@ import pyarrow as pa
 
 from app.charts.palette import ACCENT, INK, LINES, QUIET
 from app.charts.style import finished, layered
+from app.charts.themes import in_both_themes
 from app.titles import WORD_TITLES
 
 LAYER_TITLE = "Layer, from the first (0) to the last (1)"
 
 
+@in_both_themes
 def share_by_layer(table: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
     """The share of prompts whose gradient has full rank, a line a study (Figure 3).
 
@@ -31,6 +33,7 @@ def share_by_layer(table: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
     return lines(table, "rank_is_full", y, shown, dark=dark)
 
 
+@in_both_themes
 def relative_rank_by_layer(
     table: pd.DataFrame, words: Sequence[str], title: str, *, dark: bool
 ) -> alt.LayerChart:

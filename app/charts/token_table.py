@@ -21,6 +21,7 @@ from app.charts.style import (
     labels_of,
     layered,
 )
+from app.charts.themes import in_both_themes
 from app.outliers import ordinary_limit
 from app.words import number, shortened, visible
 
@@ -60,6 +61,7 @@ class Region:
     last: int
 
 
+@in_both_themes
 def token_table(
     table: pd.DataFrame,
     text: str,
