@@ -24,10 +24,17 @@ class Page:
         return f"../pages/{self.file}"
 
 
+MY_NOTEBOOK = Page(
+    "my_notebook.py",
+    "My notebook",
+    "my_notebook",
+    "What did you find? The cells that you keep, your own text, and files of them.",
+)
 # In the order of the menu.
 PAGES = (
     Page("start.py", "Start", "", "What would the model learn? The first picture, and examples."),
     Page("lessons.py", "Lessons", "lessons", "Where do I begin? Six short lessons, with hints."),
+    MY_NOTEBOOK,
     Page(
         "forward_lens.py",
         "Forward lens",
