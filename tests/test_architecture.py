@@ -2,8 +2,7 @@
 
 core: errors <- model <- gradients <- editing and studies, which do not know each other.
 app: words, titles, outliers and settings <- charts <- findings <- work <- workshop <- shell <-
-gallery <- notebook <- cells; pages <- main.
-notebook <- lessons <- cells; pages <- main.
+gallery <- notebook <- lessons <- cells; pages <- main.
 """
 
 import ast

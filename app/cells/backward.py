@@ -86,7 +86,7 @@ def backward_cell(
         wide=shown == "both",
         picked=None if pick is None else own_region(pick.cell),
     )
-    place.picture.markdown(
+    place.say(
         backward_finding(lens, run.target.token, vocabulary, run.answer)
         + pieces_note(first_words(lens, "bottom_tokens"), "word", normalised=biased)
     )

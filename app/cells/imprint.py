@@ -138,7 +138,7 @@ def duality_cell(request: Request, layer: int) -> None:
         key="duality",
     )
     run = tables.trace(request)
-    place.picture.markdown(duality_finding(run, layer))
+    place.say(duality_finding(run, layer))
     spans = []
     for matrix, symbol, which in (("ff1", "x", "reads"), ("ff2", "δ", "turns to")):
         span = tables.gradient_span(request, layer, matrix)

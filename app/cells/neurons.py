@@ -60,7 +60,7 @@ def groups_cell(request: Request) -> tuple[int, str]:
         "drowned by the final norm's own bias (appendix H).",
     )
     table = tables.gradient_neurons(request, layer, matrix, (), normalized)
-    place.picture.markdown(
+    place.say(
         neuron_finding(table, MATRIX_TITLES[matrix], layer, tables.trace(request).target.token)
     )
     shown = pd.DataFrame(
@@ -150,7 +150,7 @@ def overlap_cell(request: Request, layer: int, matrix: str) -> int:
     if key not in st.session_state:
         st.session_state[key] = int(everything["neuron"].iloc[0])
     chosen = st.session_state[key]
-    place.picture.markdown(overlap_finding(everything, symbol))
+    place.say(overlap_finding(everything, symbol))
     for column, limit, title in (
         ("overlap", OVERLAP_TOKENS, f"**Shared words** among the {OVERLAP_TOKENS} most probable"),
         ("cosine", 1, "**Cosine**"),

@@ -50,7 +50,7 @@ def norms_cell(number: int, request: Request, *, key: str = "norms") -> None:
     }
     if segmented:
         tooltips |= {"Tokens in the segment": table["tokens"].astype(str)}
-    place.picture.markdown(norm_finding(norms, MODULE_TITLES[module]))
+    place.say(norm_finding(norms, MODULE_TITLES[module]))
     pictures = [place.picture, place.picture] if segmented else place.picture.columns(2)
     for where, column, text, palette, title in (
         (pictures[0], "norm", "signal", "norm", "Signal: ‖δ‖ of the output, L2"),

@@ -130,7 +130,7 @@ def show_result(place: Cell, result: TableAnswers, now: Asked) -> None:
     columns = ["prompt", "original_answer", "original_probability"]
     columns += ["edited_answer", "edited_probability", "changed"] if edits else []
     table = pd.DataFrame(result.rows).reindex(columns=[*columns, "problem"])
-    place.controls.markdown(table_finding(result.rows, result.total, edits=edits))
+    place.say(table_finding(result.rows, result.total, edits=edits), place.controls)
     if not result.asked.same(now):
         place.controls.caption(
             "The model or its edits have changed since. Press “Ask all” to ask again."

@@ -92,7 +92,7 @@ def claims_cell(number: int, main: core.Study, answered: str) -> None:
     others = [study for study in shipped().values() if study is not main]
     names = [main.header.model, *(f"{study.header.model} (shipped)" for study in others)]
     tables = [claims_of(study, answered) for study in (main, *others)]
-    place.picture.markdown(claims_finding(main.header.model, tables[0]))
+    place.say(claims_finding(main.header.model, tables[0]))
     place.picture.markdown(claims_markdown(names, tables))
     if others:
         with place.controls.expander("What was found in every study"):

@@ -45,7 +45,7 @@ def side_effects_cell(request: Request, old_answer: str) -> None:
         return
     target = request.model.target(request.prompt, request.target).token
     verdicts = core.verdicts(table, target)
-    place.picture.markdown(side_effects_finding(table, verdicts))
+    place.say(side_effects_finding(table, verdicts))
     place.picture.dataframe(
         styled(table, verdicts),
         hide_index=True,

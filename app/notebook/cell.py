@@ -15,6 +15,7 @@ from app.charts.export import picture
 from app.charts.spec import specification
 from app.charts.token_table import OPENS_AT_END
 from app.notebook.csv import as_csv
+from app.notebook.keep import Drawn, begin_page, finished, keep_button
 from app.shell.compare_field import compare_field
 
 
@@ -27,11 +28,19 @@ class Cell:
     footer: DeltaGenerator
     key: str
     edits: int = 0  # how many edits the model of this cell has
-    drawn: dict[str, tuple[alt.TopLevelMixin, bool]] = field(default_factory=dict)
+    title: str = ""
+    words: str = ""
+    drawn: dict[str, Drawn] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)  # the findings
+
+    def say(self, finding: str, where: DeltaGenerator | None = None) -> None:
+        """A finding, by default where the picture is."""
+        self.said.append(finding)
+        (where or self.picture).markdown(finding)
 
     def show(self, finding: str, chart: alt.TopLevelMixin, alt_text: str, *, fit: bool) -> None:
         """The finding in one sentence, and the picture; `fit` stretches it to the page."""
-        self.picture.markdown(finding)
+        self.say(finding)
         self.draw(chart, alt_text, fit=fit)
 
     def draw(
@@ -45,9 +54,10 @@ class Cell:
         on_select: str | Callable[[], None] = "ignore",
     ) -> None:
         """A picture, by default below what the cell shows already; `name` tells several apart."""
-        if self.edits:
-            chart.title = edits_title(self.edits)  # .properties would copy it with its data
-        self.drawn[name] = (chart, fit)
+        title = edits_title(self.edits) if self.edits else ""
+        if title:
+            chart.title = title  # .properties would copy it with its data
+        self.drawn[name] = Drawn(chart, fit, alt_text, is_dark(), title)
         where = where or self.picture
         if chart.usermeta == OPENS_AT_END:
             where = where.container(key=f"opens_at_end_{self.key}_{name}")
@@ -73,18 +83,21 @@ class Cell:
             on_click="ignore",
             key=f"{self.key}_csv",
         )
-        if not self.drawn:
-            return
-        with row.popover("Picture", width="content"):
-            for name, (chart, fit) in self.drawn.items():
-                self.picture_buttons(name, chart, fit)
+        if self.drawn:
+            with row.popover("Picture", width="content"):
+                for name, drawn in self.drawn.items():
+                    self.picture_buttons(name, drawn)
+        keep_button(
+            row,
+            finished(self.key, self.title, self.words, self.said, self.drawn, code, table),
+        )
 
-    def picture_buttons(self, name: str, chart: alt.TopLevelMixin, fit: bool) -> None:
+    def picture_buttons(self, name: str, drawn: Drawn) -> None:
         file = self.key if name == "chart" else f"{self.key}-{name}"
         for form, mime in (("png", "image/png"), ("svg", "image/svg+xml")):
             st.download_button(
                 f"{file}.{form}",
-                data=partial(picture, chart, form, dark=is_dark(), stretched=fit),
+                data=partial(picture, drawn.chart, form, dark=drawn.dark, stretched=drawn.fit),
                 file_name=f"{file}.{form}",
                 mime=mime,
                 on_click="ignore",
@@ -100,6 +113,7 @@ def is_dark() -> bool:
 def page_title(question: str, technical: str = "") -> None:
     """The page's question with what can be done with the whole page, and its name in the paper,
     small."""
+    begin_page(question, technical)
     head = st.container(horizontal=True, vertical_alignment="center", key="page_head")
     head.header(question, anchor=False)
     with head:
@@ -122,4 +136,5 @@ def cell(number: int, title: str, words: str, *, key: str, original: bool = Fals
     edits = 0 if original or request is None else len(request.entries)
     box = st.container(border=True, key=f"cell_{key}")
     box.markdown(f"**{number} · {title}**  \n{words}")
-    return Cell(box.container(), box.container(), box.container(), key, edits)
+    places = box.container(), box.container(), box.container()
+    return Cell(*places, key, edits, title, words)
