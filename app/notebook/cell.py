@@ -15,8 +15,10 @@ from app.charts.export import picture
 from app.charts.spec import specification
 from app.charts.token_table import OPENS_AT_END
 from app.notebook.csv import as_csv
+from app.notebook.files import file_buttons
 from app.notebook.keep import Drawn, begin_page, finished, keep_button
 from app.shell.compare_field import compare_field
+from app.shell.state import PAGE
 
 
 @dataclass(frozen=True)
@@ -110,16 +112,21 @@ def is_dark() -> bool:
     return st.context.theme.type == "dark"
 
 
-def page_title(question: str, technical: str = "") -> None:
-    """The page's question with what can be done with the whole page, and its name in the paper,
-    small."""
-    begin_page(question, technical)
+def page_title(question: str, technical: str = "", *, whole: bool = True) -> DeltaGenerator:
+    """The page's question, and its name in the paper, small; the row beside the question, for what
+    can be done with the `whole` page: it can be downloaded, unless the page has its own way."""
+    drawn = begin_page(question, technical)
     head = st.container(horizontal=True, vertical_alignment="center", key="page_head")
     head.header(question, anchor=False)
     with head:
         compare_field()
+    if whole:
+        with head.popover("Download this page"):
+            name = st.session_state.get(PAGE) or "start"
+            file_buttons(drawn.pages, name, dark=is_dark(), key="page")
     if technical:
         st.caption(technical)
+    return head
 
 
 def edits_title(edits: int) -> str:
