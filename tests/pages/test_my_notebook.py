@@ -1,13 +1,18 @@
 """My notebook: "Keep" on every page, and all that can be done with what was kept."""
 
+import nbformat
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
 import core
+from app.notebook.file import as_file, from_file
+from app.notebook.keep import ON_PAGE
 from app.notebook.kept import frame
 from app.notebook.mine import NOTEBOOK, Pages
+from app.notebook.our_code import is_ours
 from app.shell.navigation import PAGES as MENU
+from tests.fuzz.downloads import offered
 from tests.pages.test_pages import charts, open_page, texts
 
 FILE = "../pages/my_notebook.py"
@@ -182,3 +187,81 @@ def test_too_much_is_refused_with_a_sentence(monkeypatch):
     monkeypatch.setattr("app.notebook.keep.CELL_VALUES", 10)
     at.button(key="backward_keep").click().run()
     assert "My notebook takes cells of at most" in at.warning[0].value
+
+
+def saved(at: AppTest) -> bytes:
+    return as_file(pages(at))
+
+
+def upload(at: AppTest, content: bytes) -> AppTest:
+    file = ("mine.backwardlens", content, "application/zip")
+    return at.file_uploader(key="notebook_file").set_value(file).run()
+
+
+def test_a_saved_notebook_opens_in_an_empty_one():
+    at = two_kept()
+    at.text_input(key="notebook_title").set_value("Cities").run()
+    content, seen = saved(at), charts(at)
+    at = upload(open_page("my_notebook"), content)
+    assert not at.exception
+    assert pages(at).title == "Cities"
+    assert order(at) == ["backward", "inputs"]
+    assert [spec_of(chart) for chart in charts(at)] == [spec_of(chart) for chart in seen]
+
+
+def test_a_file_is_put_below_or_in_place_of_what_is_there_and_nothing_is_lost():
+    content = saved(two_kept())
+    at = to_notebook(open_page("forward_lens").button(key="forward_keep").click().run())
+    upload(at, content)
+    assert order(at) == ["forward"]
+    at.button(key="notebook_add").click().run()
+    assert order(at) == ["forward", "backward", "inputs"]
+    assert len({entry.id for entry in pages(at).entries}) == 3
+    upload(at, content + b" ")
+    at.button(key="notebook_replace").click().run()
+    assert order(at) == ["backward", "inputs"]
+    at.button(key="notebook_undo").click().run()
+    assert order(at) == ["forward", "backward", "inputs"]
+    upload(at, content)
+    at.button(key="notebook_leave").click().run()
+    assert order(at) == ["forward", "backward", "inputs"]
+    assert not at.exception
+
+
+def test_a_file_that_is_none_is_a_sentence():
+    at = upload(two_kept(), b"nothing")
+    assert "The file is no notebook" in at.error[0].value
+    assert order(at) == ["backward", "inputs"]
+
+
+def test_every_picture_and_every_code_of_the_pages_is_ours_and_comes_back():
+    """What a page can keep, a file can bring: no chart or program of ours is taken for foreign."""
+    for page in LOOK:
+        at = with_edit(page) if page == "edit" else open_page(page)
+        for key in keeps(at):
+            at.button(key=key).click().run()
+        kept = pages(at)
+        back = from_file(as_file(kept))
+        for old, new in zip(kept.cells, back.cells, strict=True):
+            assert new.columns == old.columns
+            assert is_ours(new.code), new.code
+            for mine, its in zip(old.charts, new.charts, strict=True):
+                assert (its.light, its.dark) == (mine.light, mine.dark), (old.key, mine.name)
+
+
+@pytest.mark.parametrize("page", ["backward_lens", "edit", "many_prompts"])
+def test_a_page_is_downloaded_as_it_stands(page):
+    with offered() as files:
+        at = with_edit(page) if page == "edit" else open_page(page)
+    name = f"{page}.html"
+    text = files[name]().decode()
+    assert all(f">{cell}<" in text for cell in titles(at))
+    book = nbformat.reads(files[f"{page}.ipynb"]().decode(), 4)
+    assert len([c for c in book.cells if c.source.endswith("\ntable")]) == len(keeps(at))
+    assert len(from_file(files[f"{page}.backwardlens"]()).cells) == len(keeps(at))
+
+
+def titles(at: AppTest) -> list[str]:
+    """Of the cells that can be kept."""
+    keys = {key.removesuffix("_keep") for key in keeps(at)}
+    return [cell.title for cell in at.session_state[ON_PAGE].cells if cell.key in keys]
