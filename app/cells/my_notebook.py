@@ -44,6 +44,7 @@ def title_field(mine: Notebook) -> None:
 
 def entries(mine: Notebook) -> None:
     """Every entry from top to bottom, with places to write between them."""
+    look()
     if problem := st.session_state.pop(PROBLEM, ""):
         st.error(plain(problem))
     pages = mine.pages
@@ -72,6 +73,22 @@ def entries(mine: Notebook) -> None:
                 cell_entry(mine, entry, ends)
 
 
+def shown(text: str) -> None:
+    """HTML of ours, in the page's own look."""
+    st.html(f'<div class="kept">{text}</div>')
+
+
+def look() -> None:
+    """How the text of entries looks, as text elsewhere on the pages does."""
+    colour = st.get_option(f"theme.{'dark' if is_dark() else 'light'}.codeTextColor") or "inherit"
+    st.html(
+        "<style>.kept h3 { padding: 0 0 .3rem; } .kept p { margin: 0 0 .4rem; }"
+        f".kept code {{ font-size: .8em; color: {colour}; background: rgba(128,128,128,.12);"
+        " padding: .1em .3em; border-radius: .25rem; }"
+        ".kept th, .kept td { padding: .1rem .7rem .1rem 0; text-align: left; }</style>"
+    )
+
+
 def nothing_yet(mine: Notebook) -> None:
     st.info(
         "Nothing is kept yet. Press **Keep** under any picture: it comes here with its finding, "
@@ -87,13 +104,13 @@ def nothing_yet(mine: Notebook) -> None:
 
 
 def cell_entry(mine: Notebook, cell: KeptCell, ends: tuple[bool, bool]) -> None:
-    st.html(f"<h3>{line_as_html(cell.title)}</h3>{as_html(cell.words)}")
+    shown(f"<h3>{line_as_html(cell.title)}</h3>{as_html(cell.words)}")
     st.caption(plain(summary(cell)))
     edits = edits_line(cell, mine.pages.edits)
     if edits:
         st.caption(plain(f"With the edits {edits}" if len(cell.edits) > 1 else f"With {edits}"))
     for finding in cell.findings:
-        st.html(as_html(finding))
+        shown(as_html(finding))
     for chart in cell.charts:
         show_chart(cell, chart)
     footer = st.container(horizontal=True, vertical_alignment="top")
@@ -153,7 +170,7 @@ def text_entry(entry: KeptText, ends: tuple[bool, bool]) -> None:
             "**bold**, - list",
         )
     else:
-        st.html(as_html(entry.text))
+        shown(as_html(entry.text))
     row = st.container(horizontal=True)
     if writing:
         row.button("Done", on_click=write_done, key=f"kept_done_{entry.id}", type="primary")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -20,6 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import core
+from app.notebook.export_html import as_page
+from app.notebook.file import as_file, from_file
 from app.settings import EDIT_BYTES
 from core.model.edit_files import KEY
 from core.studies.counterfact import MINI_COUNTERFACT
@@ -27,8 +30,8 @@ from core.studies.shipped import SHIPPED
 from core.studies.workbook import column_letters
 from tests.conftest import random_network, tokenizer_of
 from tests.core.studies.tables import HEAD, MAIN, parts_of, sheet_xml
-from tests.fuzz.files import edit_file, header_and_rest, model_of, with_header
-from tests.fuzz.texts import hostile
+from tests.fuzz.files import edit_file, header_and_rest, hostile_notebook, model_of, with_header
+from tests.fuzz.texts import Hostile, hostile
 from tests.gguf_files import write_gguf
 
 MODEL = "tiny-gpt2"
@@ -418,6 +421,35 @@ def lying_sheet(rng: random.Random) -> str:
 COLUMNS = (1, 2, 3, 16_384, 16_385, 10**9)
 
 
+@cache
+def notebook_file() -> bytes:
+    return hostile_notebook([Hostile("words", "Obama")] * 3)
+
+
+def damaged_notebook(rng: random.Random) -> bytes:
+    """A part of it changed in its JSON, or the edit in it, or the archive's bytes."""
+    if rng.random() < 0.3:
+        return bytes_changed(notebook_file(), rng)
+    with zipfile.ZipFile(io.BytesIO(notebook_file())) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    name = rng.choice(list(files))
+    if name.endswith(".json"):
+        changed = json_changed(json.loads(files[name]), rng)
+        files[name] = json.dumps(changed).encode()
+    elif rng.random() < 0.5:
+        del files[name]
+        content = damaged_edit(rng)
+        files[f"edits/{hashlib.sha256(content).hexdigest()[:16]}.safetensors"] = content
+    else:
+        files[f"{hostile(rng).whole[:20]}{name}"] = files.pop(name)
+    return zipped(files)
+
+
+def read_notebook(data: bytes) -> object:
+    pages = from_file(data)
+    return [as_file(pages), as_page(pages)]
+
+
 Damage = Callable[[random.Random], bytes]
 Read = Callable[[bytes], object]
 READERS: dict[str, tuple[Damage, Read]] = {
@@ -428,6 +460,7 @@ READERS: dict[str, tuple[Damage, Read]] = {
     "folder": (damaged_folder, read_folder),
     "table": (damaged_table, read_table),
     "workbook": (damaged_workbook, read_table),
+    "notebook": (damaged_notebook, read_notebook),
 }
 
 
@@ -449,4 +482,5 @@ def good(kind: str) -> bytes:
         "folder": lambda: zipped(folder_files()),
         "table": core.prompts_template,
         "workbook": lambda: zipped(parts_of({"S": sheet_xml(PROMPTS)})),
+        "notebook": notebook_file,
     }[kind]()

@@ -8,9 +8,16 @@ from contextlib import contextmanager
 from unittest import mock
 from xml.etree import ElementTree
 
+import nbformat
 from streamlit.elements.widgets.button import ButtonMixin
 
+from tests.fuzz.shown import TAGS, html_problems
+
 Files = dict[str, Callable[[], bytes]]  # by the name that the browser is told
+PROGRAMS = re.compile(r"<!doctype html>|<script.*?</script>|<style.*?</style>", re.DOTALL)
+WHOLE_PAGE = TAGS | {"html", "head", "meta", "body", "header", "main", "section", "noscript"}
+WHOLE_PAGE |= {"fieldset", "legend", "label", "input", "figure", "dl", "dt", "dd", "details"}
+WHOLE_PAGE |= {"summary"}
 NAME = re.compile(r"[\w-]{1,100}\.[a-z]+")
 
 
@@ -40,8 +47,22 @@ def download_problems(files: Files, picture: int | None) -> Iterator[str]:
             yield from picture_problems(name, make())
         elif name.endswith(".csv"):
             make().decode("utf-8-sig")
+        elif name.endswith((".html", ".ipynb")):
+            yield from whole_page_problems(name, make()) if picture is not None else ()
         elif not name.endswith((".svg", ".png")) and not make():
             yield f"{name} is empty"
+
+
+def whole_page_problems(name: str, content: bytes) -> Iterator[str]:
+    """A page or notebook that was made of the page: nothing in it is more than text."""
+    if name.endswith(".ipynb"):
+        cells = nbformat.reads(content.decode(), 4).cells
+        pages = [cell.source for cell in cells if cell.cell_type == "markdown"]
+        yield from (f"{name}: Markdown in {page[:80]!r}" for page in pages if "\n" in page)
+    else:
+        pages = [PROGRAMS.sub("", content.decode())]
+    for page in pages:
+        yield from (f"{name}: {problem}" for problem in html_problems(page, WHOLE_PAGE))
 
 
 def picture_problems(name: str, content: bytes) -> Iterator[str]:

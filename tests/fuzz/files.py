@@ -10,8 +10,12 @@ from dataclasses import replace
 from functools import cache
 
 import core
+from app.notebook.file import as_file
+from app.notebook.kept import KeptText
+from app.notebook.mine import Pages
 from core.model.edit_files import KEY
 from core.studies.shipped import shipped_studies
+from tests.app.notebook.cells import kept_cell, kept_edit
 from tests.fuzz.texts import Hostile
 
 
@@ -109,3 +113,20 @@ def hostile_table(texts: Sequence[Hostile], separator: str) -> str:
     written = io.StringIO(newline="")
     csv.writer(written, delimiter=separator).writerows(rows)
     return written.getvalue()
+
+
+def hostile_notebook(texts: Sequence[Hostile]) -> bytes:
+    """A notebook of one cell, whose words, findings and edit are the texts, and one text."""
+    first, second, third = (text.text for text in texts)
+    edit, content = kept_edit()
+    cell = replace(
+        kept_cell(edits=(edit,)),
+        title=first[:900],
+        words=second[:9000],
+        findings=(third[:9000],),
+        code=f"prompt = {second[:900]!r}",
+        settings={"colour": third[:900]},
+        edits=(replace(edit, name=first[:900]),),
+    )
+    entries = (KeptText("a", second[:9000]), cell)
+    return as_file(Pages(third[:200], entries, {edit.id: content}))

@@ -41,7 +41,9 @@ REPLACED = re.compile(
 )
 TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 TAGS = {"div", "p", "span", "style", "svg", "g", "rect", "text", "title", "desc", "path", "br"}
-TAGS |= {"table", "tbody", "tr", "th", "td"}
+TAGS |= {"table", "thead", "tbody", "tr", "th", "td"}
+TAGS |= {"h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "hr", "pre", "code"}
+TAGS |= {"em", "strong", "s", "b"}
 JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 EXPRESSIONS = {"labelExpr", "expr", "signal", "test", "calculate", "filter", "formatExpr"}
 
@@ -108,12 +110,13 @@ def around(text: str, found: re.Match) -> str:
 class Tags(HTMLParser):
     """Collects what is no text of ours."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: set[str]) -> None:
         super().__init__()
+        self.known = known
         self.found: list[str] = []
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        if tag not in TAGS:
+        if tag not in self.known:
             self.found.append(f"<{tag}>")
         for name, value in attributes:
             labels = name in ("aria-label", "title")
@@ -126,8 +129,8 @@ class Tags(HTMLParser):
     handle_decl = unknown_decl = handle_pi = handle_comment
 
 
-def html_problems(text: str) -> Iterator[str]:
-    tags = Tags()
+def html_problems(text: str, known: set[str] = TAGS) -> Iterator[str]:
+    tags = Tags(known)
     tags.feed(text)
     tags.close()
     yield from (f"{found} in HTML" for found in tags.found)

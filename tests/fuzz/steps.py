@@ -56,7 +56,9 @@ class Step:
             if value != text and not (key == "subject" and proposed(self.at, text)):
                 yield f"{key} is now {value[:80]!r}"
         page = state(self.at, "page")
-        yield from problems(self.at, None if page == "ask" else state(self.at, "prompt"))
+        yield from problems(
+            self.at, None if page in ("ask", "my_notebook") else state(self.at, "prompt")
+        )
         if state(self.at, "request") is None and not sentences(self.at):
             yield "nothing can be shown, and nothing says why"
         yield from (f"no sentence: {text!r}" for text in sentences(self.at) if not ended(text))

@@ -13,7 +13,13 @@ from app.shell.models import OTHER
 from app.shell.navigation import JOB_PAGES
 from app.work.sessions import JOBS
 from core.model.catalog import BUILTIN
-from tests.fuzz.files import hostile_edit, hostile_records, hostile_study, hostile_table
+from tests.fuzz.files import (
+    hostile_edit,
+    hostile_notebook,
+    hostile_records,
+    hostile_study,
+    hostile_table,
+)
 from tests.fuzz.shown import elements
 from tests.fuzz.steps import (
     FIELDS,
@@ -238,6 +244,29 @@ def by_rows(kept: Kept, visit: Visit) -> Steps:
     yield timed(at)
 
 
+def by_notebook_file(kept: Kept, visit: Visit) -> Steps:
+    """A saved notebook that says hostile things; then what it holds, opened live."""
+    at = usual(visit)
+    content = hostile_notebook(visit.texts)
+    at.file_uploader(key="notebook_file").set_value(("a.backwardlens", content, "application/zip"))
+    yield timed(at)
+    for button in [button for button in at.button if button.label == "Open it live"]:
+        button.click()
+        yield timed(at)
+
+
+def by_notebook_text(kept: Kept, visit: Visit) -> Steps:
+    """Written into one's own notebook, and as its title."""
+    at = usual(visit)
+    at.button(key="write_top").click().run()
+    at.text_area[0].set_value(visit.texts[0].whole[:20_000]).run()
+    at.text_input(key="notebook_title").set_value(visit.texts[1].whole[:200]).run()
+    for button in [button for button in at.button if button.label == "Done"]:
+        button.click()
+    yield timed(at)
+
+
+NOTEBOOK = ("my_notebook.py",)
 EDIT, STUDIES, ASK = ("edit.py",), ("many_prompts.py",), ("ask.py",)
 # How texts come in, how many, and on which pages; on all where none is named.
 WAYS: dict[str, tuple[Callable[[Kept, Visit], Steps], int, tuple[str, ...]]] = {
@@ -261,4 +290,6 @@ WAYS: dict[str, tuple[Callable[[Kept, Visit], Steps], int, tuple[str, ...]]] = {
     "typed prompts": (by_typed_prompts, 3, STUDIES),
     "chat": (by_chat, 1, ASK),
     "rows": (by_rows, 3, ASK),
+    "notebook file": (by_notebook_file, 3, NOTEBOOK),
+    "notebook text": (by_notebook_text, 2, NOTEBOOK),
 }

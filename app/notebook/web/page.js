@@ -27,6 +27,7 @@
       ast: true,
       renderer: "svg",
       actions: false,
+      defaultStyle: false,
       config: config(theme),
       tooltip: { theme },
     });
