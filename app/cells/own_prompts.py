@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 import streamlit as st
@@ -11,6 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 import core
 from app.cells.controls import choice
+from app.words import plain
 from app.work.memory import claim, keep
 from app.work.own import own
 from core.studies.prompt_rows import TITLES
@@ -116,7 +117,7 @@ def pasted() -> Own | None:
     digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
     kept = st.session_state.get(PASTED)
     if kept is None or kept[0] != digest:
-        kept = (digest, core.prompts_from_text(text, name=SAVED_AS))
+        kept = (digest, named(core.prompts_from_text(text, name="What you pasted")))
         keep(PASTED, kept)
     save_button(row, kept[1])
     return kept[1]
@@ -136,9 +137,19 @@ def typed() -> Own | None:
         )
     numbered = [(i, cells) for i, cells in enumerate(rows[:MOST_TYPED], 1)]
     # Its columns are known, whatever the first row says.
-    table = core.prompts_from_rows([(0, list(TITLES.values())), *numbered], name=SAVED_AS)
+    header = (0, list(TITLES.values()))
+    try:
+        table = named(core.prompts_from_rows([header, *numbered], name="Your table"))
+    except core.PromptError as error:  # as while the first row is being written
+        st.info(plain(str(error)))
+        return None
     save_button(row, table)
     return table
+
+
+def named(table: core.PromptTable) -> core.PromptTable:
+    """The table by the name of the file as which it can be saved."""
+    return replace(table, records=replace(table.records, name=SAVED_AS))
 
 
 def typed_rows() -> list[list[str]]:

@@ -145,7 +145,7 @@ def test_pasted_rows_outlive_a_visit_to_another_page():
 
 def test_a_bad_paste_keeps_what_was_pasted():
     at = paste(own("paste"), "only one column")
-    assert "my-prompts.csv has only one column" in at.error[0].value.replace("\\", "")
+    assert "What you pasted has only one column" in at.error[0].value.replace("\\", "")
     assert at.text_area(key="own_text").value == "only one column"
     paste(at, "Prompt,Target\nThe dog is,big\n")
     assert "1 prompt." in texts(at)
@@ -169,6 +169,12 @@ def test_a_typed_table_outlives_a_visit_to_another_page():
     assert "2 prompts in 2 groups" in texts(at)
     (study,) = studied(at).session_state[STUDIES].values()
     assert study.header.counted == 2
+
+
+def test_a_row_that_is_being_typed_is_no_error():
+    at = typed(own("table"), ("The dog is",))
+    assert not at.error
+    assert "Your table holds no prompt that can be used. Row 1: its target is empty." in texts(at)
 
 
 def test_the_example_fills_the_empty_table():
