@@ -32,7 +32,7 @@ class Pair:
 
     @property
     def where(self) -> str:
-        return "the mean over all layers" if self.layer is None else f"layer {self.layer}"
+        return "mean over all layers" if self.layer is None else f"layer {self.layer}"
 
 
 def pair_of(main: core.Study, answered: str) -> Pair | None:
@@ -47,11 +47,11 @@ def pair_of(main: core.Study, answered: str) -> Pair | None:
     key = main.header.digest[:12]
     first, second = main.groups[:2]
     if len(main.groups) > 2:
-        first = row.selectbox("Compare", main.groups, key=f"group_first_{key}", width=240)
+        first = row.selectbox("First group", main.groups, key=f"group_first_{key}", width=240)
         others = [name for name in main.groups if name != first]
-        second = row.selectbox("with", others, key=f"group_second_{key}_{first}", width=240)
+        second = row.selectbox("Second group", others, key=f"group_second_{key}_{first}", width=240)
     layer = row.selectbox(
-        "at",
+        "Compared at",
         [EVERY, *range(main.header.n_layers)],
         format_func=lambda i: "all layers (their mean)" if i == EVERY else f"layer {i}",
         key=f"group_layer_{main.header.n_layers}",

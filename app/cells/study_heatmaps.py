@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import altair as alt
@@ -30,7 +31,7 @@ from app.titles import MODULE_TITLES, SEGMENT_TITLES, VECTOR_TITLES, WORD_TITLES
 from app.words import number
 
 LAST = core.SEGMENTS[-1]
-PANEL_WIDTH = 380  # pixels of one of two heatmaps side by side
+PANEL_WIDTH = 350  # pixels of one of two heatmaps side by side
 
 
 def norms_cell(number: int, main: core.Study, answered: str, pair: Pair | None) -> None:
@@ -42,9 +43,8 @@ def norms_cell(number: int, main: core.Study, answered: str, pair: Pair | None) 
         key="study_norms",
         original=True,
     )
-    row = place.controls.container(horizontal=True, vertical_alignment="bottom", gap="large")
     module = choice(
-        row,
+        place.controls,
         "Part of the model",
         MODULE_TITLES,
         "study_module",
@@ -52,6 +52,7 @@ def norms_cell(number: int, main: core.Study, answered: str, pair: Pair | None) 
         default="ff2",
         bound=False,
     )
+    row = place.controls.container(horizontal=True, vertical_alignment="bottom", gap="large")
     titles = {"norm": "Signal ‖δ‖", "input_norm": "Input ‖x‖"}
     column = choice(row, "Quantity", titles, "study_quantity", default="norm", bound=False)
     everything = every_group(main, "norms")
@@ -78,10 +79,14 @@ def norms_cell(number: int, main: core.Study, answered: str, pair: Pair | None) 
 
 
 def ranks_cell(
-    number: int, studies: dict[str, core.Study], main: core.Study, answered: str, pair: Pair | None
+    place_number: int,
+    studies: dict[str, core.Study],
+    main: core.Study,
+    answered: str,
+    pair: Pair | None,
 ) -> None:
     place = cell(
-        number,
+        place_number,
         "Where the target and the answer stand",
         "Above: mean rank by layer and place in the prompt. Below: both words at the last prompt "
         "token, as a part of the vocabulary. The update subtracts δ: the bottom of δ is what it "
@@ -110,9 +115,9 @@ def ranks_cell(
     segment = compared_place(row, table, pair, "study_ranks")
     options = {"part": matrix, "segment": segment}
     what = f"The {word}'s rank in {symbol} {at(segment, pair)}"
-    ways = "further down", "higher up"
+    said = {"ways": ("further down", "higher up"), "written": partial(number, digits=5)}
     place.picture.markdown(
-        sentence(main, pair, quantity.column, what, options=options, ways=ways, written=whole)
+        sentence(main, pair, quantity.column, what, options=options, gap=number, **said)
         + study_rank_finding(table, word, symbol, vocabulary)
     )
     heatmaps(place, main, pair, some_layers(row, rows, (), "study_ranks"), quantity, title)
@@ -138,8 +143,15 @@ def whole(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def with_sign(value: float, most: float) -> str:
+    """A difference with its sign, as exact as the largest one, `most`, has two digits."""
+    decimals = max(0, 1 - math.floor(math.log10(most)))
+    size = f"{abs(value):,.{decimals}f}" if decimals < 4 else short_number(abs(value))
+    return "0" if not size.strip("0.") else f"{'+' if value > 0 else '−'}{size}"
+
+
 def at(segment: str, pair: Pair | None) -> str:
-    return f"at the {segment}, {pair.where}," if pair else ""
+    return f"at the {segment} ({pair.where})" if pair else ""
 
 
 def compared_place(row: DeltaGenerator, table: pd.DataFrame, pair: Pair | None, key: str) -> str:
@@ -148,7 +160,7 @@ def compared_place(row: DeltaGenerator, table: pd.DataFrame, pair: Pair | None, 
     if pair is None or len(known) < 2:
         return LAST
     return row.selectbox(
-        "Compared at",
+        "Place compared",
         known,
         index=len(known) - 1,
         key=f"{key}_place_{len(known)}",
@@ -184,9 +196,7 @@ def difference_table(
     most = gap[quantity.column].abs().max()
     if not most > 0:
         return None
-    shown = Quantity(
-        quantity.column, "difference", f"Difference of mean {title}", domain=(-most, most)
-    )
+    shown = Quantity(quantity.column, "difference", "Difference of means", domain=(-most, most))
     return segment_table(gap, shown, title, scale_of=gap)
 
 
@@ -200,7 +210,9 @@ def segment_table(
     that of `scale_of`."""
     column = quantity.column
     narrow = scale_of is not None
-    written = "{:,.0f}".format if quantity.palette == "rank" else short_number
+    written = whole if "rank" in column else short_number
+    if quantity.palette == "difference":
+        written = partial(with_sign, most=quantity.domain[1])
     empty = (table["n"] == 0) | table[column].isna()  # a vector of zeros has no rank
     data = placed(table).assign(word=table[column].map(written), empty=empty)
     if narrow:  # all panels have the same columns

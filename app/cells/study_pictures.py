@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import altair as alt
-import pandas as pd
 import streamlit as st
 
 import core
@@ -82,7 +80,8 @@ def full_rank_cell(
     below = below_the_last(main, pair)
     what = f"The share of {MATRIX_TITLES[matrix]}'s gradients with full rank {below_text(pair)}"
     options = {"part": matrix, "layers": below}
-    shares = sentence(main, pair, "rank_is_full", what, options=options, written="{:.1%}".format)
+    said = {"written": "{:.1%}".format, "gap": points}
+    shares = sentence(main, pair, "rank_is_full", what, options=options, **said)
     place.show(
         shares + full_rank_finding(main, matrix, answered),
         share_by_layer(table, dark=is_dark()),
@@ -103,6 +102,11 @@ def below_the_last(main: core.Study, pair: Pair | None) -> range:
     if pair is not None and pair.layer is not None:
         return range(pair.layer, pair.layer + 1)
     return range(max(1, main.header.n_layers - 1))
+
+
+def points(value: float) -> str:
+    """A difference of percentages."""
+    return f"{100 * value:.1f} points"
 
 
 def below_text(pair: Pair | None) -> str:
@@ -147,14 +151,11 @@ def length_cell(number: int, main: core.Study, answered: str, pair: Pair | None)
         place.draw(mean_rank_by_length(rows, dark=is_dark()), words, fit=True)
     else:
         tables = {name: rows[rows["group"] == name] for name in main.groups}
-        draw = partial(mean_rank_by_length, longest=longest_of(rows), dark=is_dark(), width=330)
+        span = int(rows["prompt_length"].min()), int(rows["prompt_length"].max())
+        draw = partial(mean_rank_by_length, span=span, dark=is_dark(), width=310)
         panels(place, main, pair, tables, draw, None, words)
     code = with_comparison(study_code(main, "ranks_by_length"), pair, "prompt_length")
     place.finish(code, everything)
-
-
-def longest_of(rows: pd.DataFrame) -> int:
-    return int(rows["prompt_length"].max())
 
 
 def cosine_cell(number: int, main: core.Study, answered: str, pair: Pair | None) -> None:
@@ -172,8 +173,8 @@ def cosine_cell(number: int, main: core.Study, answered: str, pair: Pair | None)
     if not table["n"].any():
         nothing(place, answered)
         return
-    layers = "any two layers" if pair is None or pair.layer is None else f"{pair.where} and others"
-    what = f"The cosine between {layers}, their mean,"
+    layers = "two layers" if pair is None or pair.layer is None else f"{pair.where} and another"
+    what = f"The mean cosine of {layers}"
     place.picture.markdown(
         sentence(main, pair, "cosine", what) + similarity_finding(table, "the last token")
     )
@@ -182,14 +183,7 @@ def cosine_cell(number: int, main: core.Study, answered: str, pair: Pair | None)
         place.draw(cosine_table(table, dark=is_dark()), words)
     else:
         tables = {name: rows[rows["group"] == name] for name in main.groups}
-        draw = partial(cosine_table, dark=is_dark())
-        panels(place, main, pair, tables, draw, cosine_difference(pair, tables), words)
+        draw = partial(cosine_table, dark=is_dark(), narrow=True)
+        gap = minus(tables[pair.first], tables[pair.second], ["layer", "other_layer"], "cosine")
+        panels(place, main, pair, tables, draw, draw(gap, difference=True), words)
     place.finish(with_comparison(study_code(main, "cosines"), pair, "cosine"), everything)
-
-
-def cosine_difference(pair: Pair, tables: dict[str, pd.DataFrame]) -> alt.LayerChart | None:
-    gap = minus(tables[pair.first], tables[pair.second], ["layer", "other_layer"], "cosine")
-    most = gap["cosine"].abs().max()
-    if not most > 0:
-        return None
-    return cosine_table(gap, dark=is_dark(), title="Difference", limit=float(most))

@@ -27,29 +27,31 @@ LARGEST_WITH_TEXT = 16  # layers up to which each cell of a cosine table holds i
 
 @in_both_themes
 def cosine_table(
-    cosines: pd.DataFrame, *, dark: bool, title: str = "Cosine of δ", limit: float = 1.0
+    cosines: pd.DataFrame, *, dark: bool, difference: bool = False, narrow: bool = False
 ) -> alt.LayerChart:
     """Layer by layer, the cosine of their signals (Figures 22, 23), or a difference of cosines.
 
-    cosines: layer, other_layer, cosine; NaN is drawn as an empty cell. The colours are those of
-    -limit to limit.
+    cosines: layer, other_layer, cosine; NaN is drawn as an empty cell. A difference is on a
+    scale of its own; a `narrow` table has its legend below.
     """
     n_layers = cosines["layer"].nunique()
     colours = diverging(dark)
     empty = cosines["cosine"].isna()
+    limit = max(1e-9, cosines["cosine"].abs().max()) if difference else 1
     inks = colours.inks((cosines["cosine"].fillna(0) / limit + 1) / 2)
     values = cosines["cosine"].tolist()
+    written = signed_difference if difference else "{:.2f}".format
     data = pa.table(
         {
             "layer": cosines["layer"],
             "other_layer": cosines["other_layer"],
             "cosine": cosines["cosine"],
-            "text": ["–" if e else f"{v:.2f}" for e, v in zip(empty, values, strict=True)],
+            "text": ["–" if e else written(v) for e, v in zip(empty, values, strict=True)],
             "ink": [QUIET[dark] if e else ink for e, ink in zip(empty, inks, strict=True)],
             "empty": empty,
         }
     )
-    cell = max(10, min(44, 520 // n_layers))
+    cell = max(10, min(40 if narrow else 44, 520 // n_layers))
     every_layer = alt.Scale(domain=list(range(n_layers)))  # silent ones stay
     base = alt.Chart().encode(
         x=alt.X("other_layer:O", title="Layer", axis=layer_axis(n_layers), scale=every_layer),
@@ -67,9 +69,14 @@ def cosine_table(
     )
     colour = alt.Color(
         "cosine:Q",
-        title=title,
+        title="Difference of means" if difference else "Cosine of δ",
         scale=alt.Scale(domain=[-limit, 0, limit], range=list(colours.stops), interpolate="rgb"),
-        legend=alt.Legend(orient="right", gradientLength=180, titleLimit=200),
+        legend=alt.Legend(
+            orient="bottom" if narrow else "right",
+            gradientLength=180,
+            titleLimit=200,
+            **({"gradientThickness": 10} if narrow else {}),
+        ),
         condition={"test": "datum.empty", "value": "transparent"},
     )
     layers = [base.mark_rect().encode(color=colour)]
@@ -84,6 +91,12 @@ def cosine_table(
         resolve=OWN_COLOURS,
     )
     return finished(chart, dark)
+
+
+def signed_difference(value: float) -> str:
+    """Of two cosines: "+0.05", "−0.02", "0"."""
+    size = f"{abs(value):.2f}"
+    return "0" if size == "0.00" else f"{'+' if value > 0 else '−'}{size}"
 
 
 def words_on_cells(cells: alt.Chart) -> alt.Chart:

@@ -82,7 +82,7 @@ def lines(
     channels, tips = {}, []
     if "Word" in table:
         names.append("Word")
-        channels["strokeDash"] = word_dashes(list(dict.fromkeys(table["Word"])))
+        channels["strokeDash"] = word_dashes(list(dict.fromkeys(table["Word"])), dark)
         tips = [alt.Tooltip("Word:N", title="Word")]
     error = table[f"{column}_error"].fillna(0) if f"{column}_error" in table else 0
     data = pa.table(
@@ -102,26 +102,26 @@ def lines(
     spread = base.mark_rule(strokeWidth=2, opacity=0.5).encode(
         y=alt.Y("low:Q", title=""), y2=alt.Y2("high:Q")
     )
-    curves = base.mark_line(point={"size": 55, "filled": True}).encode(
-        y=y,
-        tooltip=[
-            alt.Tooltip("study:N", title="Prompts of"),
-            *tips,
-            alt.Tooltip("layer:O", title="Layer"),
-            shown,
-            alt.Tooltip("n:Q", title="Prompts"),
-        ],
-        **channels,
-    )
-    return finished(layered(curves, spread, data=data, height=300), dark)
+    shown_tips = [
+        alt.Tooltip("study:N", title="Prompts of"),
+        *tips,
+        alt.Tooltip("layer:O", title="Layer"),
+        shown,
+        alt.Tooltip("n:Q", title="Prompts"),
+    ]
+    # Dots apart from their lines: else Vega-Lite draws the dashes of the legend transparent.
+    curves = base.mark_line().encode(y=y, **channels)
+    dots = base.mark_point(size=55, filled=True, opacity=1).encode(y=y, tooltip=shown_tips)
+    return finished(layered(curves, dots, spread, data=data, height=300), dark)
 
 
-def word_dashes(words: list[str]) -> alt.StrokeDash:
+def word_dashes(words: list[str], dark: bool) -> alt.StrokeDash:
     """The first word's line is whole, the second's dashed."""
+    stroke = {"symbolType": "stroke", "symbolStrokeColor": INK[dark], "symbolStrokeWidth": 2}
     return alt.StrokeDash(
         "Word:N",
         title=None,
         scale=alt.Scale(domain=words, range=[[1, 0], [5, 4]][: len(words)]),
         sort=words,
-        legend=alt.Legend(orient="top", symbolType="stroke") if len(words) > 1 else None,
+        legend=alt.Legend(orient="top", symbolSize=400, **stroke) if len(words) > 1 else None,
     )

@@ -20,19 +20,23 @@ NARROW = ("Paper, Figure 3: on the dashed line in more than", "98.5% of cases; i
 
 
 def mean_rank_by_length(
-    ranks: pd.DataFrame, *, dark: bool, longest: int | None = None, width: int | None = None
+    ranks: pd.DataFrame,
+    *,
+    dark: bool,
+    span: tuple[int, int] | None = None,
+    width: int | None = None,
 ) -> alt.LayerChart:
     """The mean rank and its spread by prompt length, a line for layers that are alike.
 
     ranks: layer, prompt_length, n, gradient_rank, gradient_rank_spread, lowest, highest, of one
     matrix. Bars are a standard deviation to either side, dots the larger the more prompts have
-    the length. The dashed diagonal is one direction a token. `longest` ends both axes, and `width`
-    is for a panel among others.
+    the length. The dashed diagonal is one direction a token. A panel among others has its
+    `width`, and the shortest and the longest prompt of all as its `span`.
     """
     rows = ranks.rename(columns={"gradient_rank": "rank"})
     groups = layer_groups(rows, int(ranks["layer"].max()), None)
-    longest = longest or int(ranks["prompt_length"].max())
-    shortest = min(int(ranks["prompt_length"].min()), longest - 1)
+    shortest, longest = span or (ranks["prompt_length"].min(), ranks["prompt_length"].max())
+    shortest, longest = min(int(shortest), int(longest) - 1), int(longest)
     x = alt.X(
         "prompt_length:Q",
         title="Prompt length (tokens)",
@@ -42,7 +46,7 @@ def mean_rank_by_length(
     y = alt.Y(
         "rank:Q",
         title="Mean rank of the gradient",
-        scale=alt.Scale(domain=[0, longest * 1.15], nice=False),
+        scale=alt.Scale(domain=[0, longest * (1.15 if width is None else 1.35)], nice=False),
         axis=alt.Axis(format="d", tickMinStep=1, tickCount=8),
     )
     base = alt.Chart(rows_of(rows, groups)).encode(x=x, color=line_colour(groups, dark))

@@ -17,10 +17,12 @@ def comparison_finding(
     *,
     ways: tuple[str, str] = ("larger", "smaller"),
     written: Callable[[float], str] = number,
+    gap: Callable[[float], str] | None = None,
 ) -> str:
     """The difference between two groups in a sentence, with its interval and both sizes.
 
-    `what` begins the sentence, as Markdown; `ways` say what more and less of it is called.
+    `what` begins the sentence, as Markdown; `ways` say what more and less of it is called;
+    `written` and `gap` write a mean and a difference.
     """
     first, second = plain(found.first), plain(found.second)
     sizes = f"{found.n_first} and {found.n_second}"
@@ -29,19 +31,29 @@ def comparison_finding(
             f"**Too few prompts to compare** {first} and {second} ({sizes}): it takes {FEWEST} of "
             f"each. {what}: {written(found.mean_first)} and {written(found.mean_second)}."
         )
-    low, high, gap = (signed(written(v)) for v in (found.low, found.high, found.difference))
+    if found.low == found.high == 0:
+        return (
+            f"**No difference**: {lowered(what)} is {written(found.mean_first)} for every prompt."
+        )
+    low, high, apart = (
+        signed((gap or written)(v)) for v in (found.low, found.high, found.difference)
+    )
     means = f"{written(found.mean_first)} for {first}, {written(found.mean_second)} for {second}"
     if found.verdict == UNDECIDED:
         few = "so few prompts" if min(found.n_first, found.n_second) < MANY else "these prompts"
         return (
             f"**No difference to be told** with {few} ({sizes}). {what}: {means}; the difference "
-            f"is {gap}, and its 95% interval, {low} to {high}, holds zero."
+            f"is {apart}, and its 95% interval, {low} to {high}, holds zero."
         )
     way = ways[found.difference < 0]
     return (
-        f"{what} is **{way}** for {first} than for {second}: {means}. The difference is {gap}, its "
-        f"95% interval {low} to {high} ({sizes} prompts)."
+        f"{what} is **{way}** for {first} than for {second}: {means}. The difference is {apart}, "
+        f"its 95% interval {low} to {high} ({sizes} prompts)."
     )
+
+
+def lowered(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def signed(text: str) -> str:

@@ -188,7 +188,7 @@ CHARTS = {
     ),
     ("mean_rank_by_length", ""): lambda dark: mean_rank_by_length(mean_ranks(), dark=dark),
     ("mean_rank_by_length", "in a panel"): lambda dark: mean_rank_by_length(
-        mean_ranks(), longest=30, width=300, dark=dark
+        mean_ranks(), span=(4, 30), width=300, dark=dark
     ),
     ("strength_curve", ""): lambda dark: strength_curve(calibration(), 1, dark=dark),
 }
