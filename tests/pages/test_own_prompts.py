@@ -80,7 +80,8 @@ def test_a_spreadsheet_becomes_a_study_whose_code_reads_it(name, tmp_path, monke
     scope: dict = {}
     exec(code, scope)
     assert scope["result"].header.digest == study.header.digest
-    assert_frame_equal(scope["result"].norms, study.norms)  # other batches: not to the last bit
+    made, shown = (s.norms[["n", "norm"]] for s in (scope["result"], study))
+    assert_frame_equal(made, shown, rtol=1e-3)  # in other batches: not to the last bit
 
 
 def test_bad_rows_are_named_with_their_reasons():
