@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from altair.utils import schemapi
 
+from app.charts.before_after import before_after
 from app.charts.calibration import strength_curve
 from app.charts.curves import rank_by_layer, token_rank_by_layer
 from app.charts.edits import landing_chart, method_chart
@@ -28,6 +29,7 @@ from app.charts.studies import relative_rank_by_layer, share_by_layer
 from app.charts.study_lengths import mean_rank_by_length
 from app.charts.style import along, each_once, in_layer, layered
 from app.charts.token_table import PICKED, Quantity, Region, token_table
+from tests.app.charts.test_before_after import TABLE as ASKED_TWICE
 from tests.app.charts.test_charts import (
     any_number_of_rows,  # noqa: F401 - a fixture
     crowd_table,
@@ -190,6 +192,7 @@ CHARTS = {
     ("mean_rank_by_length", "in a panel"): lambda dark: mean_rank_by_length(
         mean_ranks(), span=(4, 30), width=300, dark=dark
     ),
+    ("before_after", ""): lambda dark: before_after(ASKED_TWICE, " Rome", dark=dark),
     ("strength_curve", ""): lambda dark: strength_curve(calibration(), 1, dark=dark),
 }
 every_chart = pytest.mark.parametrize("name", CHARTS, ids=" ".join)

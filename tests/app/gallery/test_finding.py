@@ -65,7 +65,7 @@ def test_a_good_file_says_everything(written):
         ('"tiny-gpt2"', '["tiny-gpt2"]', "“model” must be one of"),
         ('"Obama grew up in"', f'"{"a " * 2001}"', "“prompt” has 4,002 characters"),
         ('subject = "Obama"', 'subject = "Merkel"', "“subject” must be a part of the prompt"),
-        ('page = "backward_lens"', 'page = "../secret"', "“page” must be one of: forward_lens"),
+        ('page = "backward_lens"', 'page = "../secret"', "“page” must be one of: "),
         ('page = "backward_lens"', 'page = ""', "“page” must be one of"),
         ('["One.", "Two."]', '["One."]', "“commentary” must be a list of 2 texts"),
         ('["One.", "Two."]', '"One. Two."', "“commentary” must be a list of 2 texts"),

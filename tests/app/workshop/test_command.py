@@ -87,7 +87,7 @@ def test_a_model_that_is_not_here_yet_is_said(capsys, monkeypatch):
     [
         (
             ["--pages", "start,edits"],
-            "There is no page “edits”. The pages are start, lessons, forward_lens",
+            "There is no page “edits”. The pages are start, lessons, my_notebook",
         ),
         (["--model", "tiny-gpt3"], "There is no model “tiny-gpt3” on this machine."),
         (["--model", "/nowhere/at/all"], "There is no folder or file “/nowhere/at/all”"),
