@@ -30,6 +30,7 @@ PAGES = {
     "imprint_and_shift": "How does one step store the target?",
     "neurons": "Which neurons would change, and towards what?",
     "across_layers": "Do all layers learn the same thing?",
+    "compare": "What differs?",
 }
 CHARTS = {
     "start": 1,
@@ -41,6 +42,7 @@ CHARTS = {
     "imprint_and_shift": 4,
     "neurons": 3,
     "across_layers": 4,
+    "compare": 8,
 }
 
 
