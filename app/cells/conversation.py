@@ -206,4 +206,5 @@ def finish(place: Cell, turn: Turn) -> None:
         ]
     lines.append(f"table = pd.concat([{', '.join(names)}], ignore_index=True)")
     code = program(turn.asked.model_name, lines, edit_names=turn.asked.edit_names)
+    place.said.append(turn_finding(turn))  # it is shown with the turn
     place.finish(code, pd.concat(tables, ignore_index=True))

@@ -100,6 +100,7 @@ def rates_cell(number: int, request: Request, table: pd.DataFrame) -> None:
     target = request.model.target(request.prompt, request.target).token
     finding = rates_finding(table, target)
     if not (table["works"] & (table["rate"] > 0)).any():
+        place.said.append(finding)
         place.picture.info(finding)
     else:
         place.show(
@@ -124,6 +125,7 @@ def perplexity_cell(number: int, request: Request, table: pd.DataFrame) -> None:
     shown = table[table["works"] & table["perplexity"].map(math.isfinite)]
     finding = perplexity_finding(table, before)
     if shown.empty:
+        place.said.append(finding)
         place.picture.info(finding)
     else:
         place.show(

@@ -20,9 +20,10 @@
 
   async function draw(place) {
     const { spec, fit, theme } = charts[Number(place.dataset.chart)];
-    const width = Math.min(900, document.querySelector("main").clientWidth - 120);
+    const width = Math.min(900, document.querySelector("main").clientWidth - 40);
+    const whole = { ...spec, width, autosize: { type: "fit-x", contains: "padding" } };
     // Evaluated by an interpreter (ast), so that nothing in a chart is ever run as a program.
-    await vegaEmbed(place, fit ? { ...spec, width } : spec, {
+    await vegaEmbed(place, fit && !spec.hconcat ? whole : spec, {
       mode: "vega-lite",
       ast: true,
       renderer: "svg",
