@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from app.charts.palette import ACCENT, INK, PAPER, ramp
 from app.charts.style import FONT_SIZE, OWN_COLOURS, finished, labels_of, layered
+from app.charts.themes import in_both_themes
 from app.words import percent, shortened, visible
 
 COLUMN, ROW = 210, 30  # pixels
@@ -15,6 +16,7 @@ LETTERS = 18
 TIMES = {"before": "Before the edit", "after": "After the edit"}
 
 
+@in_both_themes
 def before_after(table: pd.DataFrame, target: str, *, dark: bool) -> alt.LayerChart:
     """A row a prompt, in the table's order, and a column a time: the word and its probability.
 

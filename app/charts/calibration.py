@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from app.charts.palette import ACCENT, LINES
 from app.charts.style import NUMBER_LABEL, finished
+from app.charts.themes import in_both_themes
 from app.words import number
 
 TITLES = {
@@ -17,6 +18,7 @@ TITLES = {
 }
 
 
+@in_both_themes
 def strength_curve(table: pd.DataFrame, layer: int, *, dark: bool) -> alt.Chart:
     """The three scores of one layer against the strength (log scale), a line each.
 

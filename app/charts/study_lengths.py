@@ -12,6 +12,7 @@ import pyarrow as pa
 from app.charts.palette import ACCENT, INK
 from app.charts.rank_length import Group, colours_of, layer_groups, on_the_diagonal, word
 from app.charts.style import finished, layered
+from app.charts.themes import in_both_themes
 from app.words import layer_list, named_layers, number
 
 HEIGHT = 300
@@ -19,6 +20,7 @@ PAPER = ("Paper, Figure 3: on the dashed line in more than 98.5% of cases; in th
 NARROW = ("Paper, Figure 3: on the dashed line in more than", "98.5% of cases; in the last layer 1")
 
 
+@in_both_themes
 def mean_rank_by_length(
     ranks: pd.DataFrame,
     *,

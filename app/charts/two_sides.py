@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from app.charts.palette import DIVERGING, INK, QUIET
 from app.charts.style import NUMBER_LABEL, finished, layered
+from app.charts.themes import in_both_themes
 from app.words import number
 
 HEIGHT = 300
@@ -22,6 +23,7 @@ def colours(dark: bool) -> list[str]:
     return [DIVERGING[dark][0], DIVERGING[dark][2]]
 
 
+@in_both_themes
 def side_curves(
     table: pd.DataFrame,
     column: str,
@@ -87,6 +89,7 @@ def side_curves(
     return finished(layered(lines, dots, height=HEIGHT), dark)
 
 
+@in_both_themes
 def difference_bars(
     table: pd.DataFrame, column: str, title: str, names: tuple[str, str], *, dark: bool
 ) -> alt.LayerChart:
