@@ -68,7 +68,7 @@ def side_curves(
             axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], labelExpr=PLACE_LABELS, labelLimit=220),
         )
     legend = alt.Legend(orient="top", symbolType="stroke", symbolStrokeWidth=4, labelLimit=360)
-    base = alt.Chart(data).encode(x=x, y=y)
+    base = alt.Chart().encode(x=x, y=y)
     lines = base.mark_line(strokeWidth=3).encode(
         color=alt.Color("Side:N", title=None, scale=scale, legend=legend),
         strokeDash=alt.StrokeDash(
@@ -86,7 +86,7 @@ def side_curves(
             alt.Tooltip("text:N", title=title.replace("\\", "\\\\")),
         ],
     )
-    return finished(layered(lines, dots, height=HEIGHT), dark)
+    return finished(layered(lines, dots, data=data, height=HEIGHT), dark)
 
 
 @in_both_themes
