@@ -12,7 +12,7 @@ from app.shell.menu import closed_page, is_open, menu
 from app.shell.navigation import WORKSHOP_PAGE
 from app.shell.sidebar import sidebar
 from app.shell.state import PROMPT, SUBJECT, TARGET
-from app.shell.tour import tour
+from app.shell.tour import tour, tour_button
 from app.words import plain
 from app.work.sessions import AT_ONCE, attend, session_jobs, this_person
 from app.work.turnstile import admitted
@@ -88,6 +88,7 @@ def draw() -> None:
     record(page.url_path)
     with st.sidebar:
         history_field()
+        tour_button()
     notices()
     lesson_bar(page.url_path)
     try:

@@ -12,7 +12,7 @@ from app.shell.study_jobs import known_studies
 
 page_title(
     "What holds over many prompts?",
-    "A study over CounterFact records (Figures 3, 5, 6, 16-21 and 23).",
+    "A study over CounterFact records, or over your own prompts (Figures 3, 5, 6, 16-21 and 23).",
 )
 require_model()
 own = known_studies()

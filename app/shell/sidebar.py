@@ -47,7 +47,6 @@ from app.shell.state import (
     use_model,
     use_proposed_subject,
 )
-from app.shell.tour import tour_button
 from app.words import code_span, plain, visible
 from app.work.job import Job
 from app.work.panel import draw_bar, follow
@@ -95,7 +94,6 @@ def sidebar(page: str) -> None:
             jobs_field(page)
         example_field()
         name_field()
-        tour_button()
         sign_out_button()
     st.session_state["model_is_loaded"] = model is not None
     if model is None:
