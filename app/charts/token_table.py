@@ -106,7 +106,8 @@ def token_table(
     cells = pa.table(
         {
             "layer": table["layer"],
-            "position": table["position"],
+            # A prompt may lack segments: columns are counted as they stand.
+            "position": np.unique(table["position"], return_inverse=True)[1],
             "value": values + (1 if quantity.log else 0),
             "text": [
                 "–" if h else shortened(t, letters)

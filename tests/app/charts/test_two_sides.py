@@ -66,3 +66,21 @@ def test_the_legend_of_a_difference_needs_no_gradient():
     assert colour["legend"]["values"] == [-2, -1, 0, 1, 2]
     assert colour["scale"]["range"] == list(DIVERGING[False])
     assert colour["scale"]["domain"] == [-2, 0, 2]
+
+
+def test_segments_that_a_prompt_lacks_leave_no_gap():
+    table = pd.DataFrame(
+        {
+            "layer": [0, 0],
+            "position": [3, 6],  # places in SEGMENTS
+            "token": ["last subject token", "last token"],
+            "d": [-2.0, 1.0],
+            "t": ["x", "y"],
+        }
+    )
+    quantity = Quantity("d", "difference", "d", domain=(-2.0, 2.0))
+    names = {"last subject token": "subject last", "last token": "last token"}
+    spec = token_table(table, "t", quantity, {}, dark=False, names=names).to_dict()
+    x = spec["layer"][0]["encoding"]["x"]
+    assert x["scale"]["domain"] == [0, 1]
+    assert [row["position"] for row in data_of(spec)] == [0, 1]
