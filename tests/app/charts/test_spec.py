@@ -139,6 +139,15 @@ def to_pick_from(*regions, dark=False, layers=range(6)):
 CONE = (Region("reached", 3, 5, 2, 3), Region("own", 2, 2, 2, 2))  # of layer 2, token 2
 
 
+SIDES = pd.DataFrame(
+    {
+        "side": ["left", "left", "right", "right"],
+        "layer": [0, 1, 0, 1],
+        "depth": [0.0, 1.0, 0.0, 1.0],
+        "rank": [3, -1, 4, 1],
+        "share": [0.5, None, 0.25, 1.0],
+    }
+)
 # The builder's name, and which of its pictures it is; each is a function of dark.
 CHARTS = {
     ("token_table", "of a short prompt"): partial(tokens, 5),
@@ -207,6 +216,13 @@ CHARTS = {
         layers([0.5, -2.0, 0.0]), "place", "Rank", NAMES, dark=dark
     ),
     ("before_after", ""): lambda dark: before_after(ASKED_TWICE, " Rome", dark=dark),
+    ("side_curves", ""): lambda dark: side_curves(SIDES, "rank", "Rank", ("a", "b"), dark=dark),
+    ("side_curves", "by depth"): lambda dark: side_curves(
+        SIDES, "share", "Rank", ("a", "b"), dark=dark, places=True, depth=True
+    ),
+    ("difference_bars", ""): lambda dark: difference_bars(
+        SIDES[SIDES["side"] == "left"], "rank", "Rank", ("a", "b"), dark=dark
+    ),
     ("strength_curve", ""): lambda dark: strength_curve(calibration(), 1, dark=dark),
 }
 every_chart = pytest.mark.parametrize("name", CHARTS, ids=" ".join)
