@@ -30,7 +30,6 @@ from app.charts.study_lengths import mean_rank_by_length
 from app.charts.style import along, each_once, in_layer, layered
 from app.charts.token_table import PICKED, Quantity, Region, token_table
 from app.charts.two_sides import difference_bars, side_curves
-from core import both_sides
 from tests.app.charts.test_before_after import TABLE as ASKED_TWICE
 from tests.app.charts.test_charts import (
     any_number_of_rows,  # noqa: F401 - a fixture
@@ -41,7 +40,6 @@ from tests.app.charts.test_charts import (
     words,
 )
 from tests.app.charts.test_grid import cosines, overlap, panels, span, step, studies
-from tests.app.charts.test_two_sides import NAMES, layers
 
 CELLS = Path(__file__).resolve().parents[3] / "app" / "cells"
 RANKS = curve(5, 12)
@@ -203,17 +201,6 @@ CHARTS = {
     ("mean_rank_by_length", ""): lambda dark: mean_rank_by_length(mean_ranks(), dark=dark),
     ("mean_rank_by_length", "in a panel"): lambda dark: mean_rank_by_length(
         mean_ranks(), span=(4, 30), width=300, dark=dark
-    ),
-    ("side_curves", ""): lambda dark: side_curves(
-        both_sides(layers([0.1, None, 0.9]), layers([0.5, 0.2])),
-        "place",
-        "Rank",
-        NAMES,
-        dark=dark,
-        places=True,
-    ),
-    ("difference_bars", ""): lambda dark: difference_bars(
-        layers([0.5, -2.0, 0.0]), "place", "Rank", NAMES, dark=dark
     ),
     ("before_after", ""): lambda dark: before_after(ASKED_TWICE, " Rome", dark=dark),
     ("side_curves", ""): lambda dark: side_curves(SIDES, "rank", "Rank", ("a", "b"), dark=dark),
