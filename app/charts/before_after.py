@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from app.charts.palette import ACCENT, INK, PAPER, ramp
-from app.charts.style import FONT_SIZE, OWN_COLOURS, finished, labels_of, layered
+from app.charts.style import FONT_SIZE, OWN_COLOURS, finished, labels_of, layered, squares
 from app.charts.themes import in_both_themes
 from app.words import percent, shortened, visible
 
@@ -60,7 +60,7 @@ def before_after(table: pd.DataFrame, target: str, *, dark: bool) -> alt.LayerCh
     )
     scale = alt.Scale(domain=[0, 0.5, 1], range=list(colours.stops), interpolate="rgb")
     legend = alt.Legend(
-        orient="bottom", format=".0%", values=[0, 0.5, 1], gradientLength=260, gradientThickness=10
+        orient="bottom", format=".0%", values=[0, 0.25, 0.5, 0.75, 1], **squares(dark)
     )
     layers = [
         base.mark_rect(stroke=INK[dark], strokeOpacity=0.12).encode(

@@ -17,6 +17,7 @@ from app.charts.style import (
     in_layer,
     labels_of,
     layered,
+    squares,
 )
 from app.charts.themes import in_both_themes
 from app.charts.token_table import PAGE_WIDTH
@@ -73,9 +74,8 @@ def cosine_table(
         scale=alt.Scale(domain=[-limit, 0, limit], range=list(colours.stops), interpolate="rgb"),
         legend=alt.Legend(
             orient="bottom" if narrow else "right",
-            gradientLength=180,
             titleLimit=200,
-            **({"gradientThickness": 10} if narrow else {}),
+            **squares(dark),
         ),
         condition={"test": "datum.empty", "value": "transparent"},
     )
@@ -170,7 +170,7 @@ def neuron_table(
             scale=alt.Scale(
                 domain=[-limit, 0, limit], range=list(colours.stops), interpolate="rgb"
             ),
-            legend=alt.Legend(orient="bottom", gradientLength=260, gradientThickness=10),
+            legend=alt.Legend(orient="bottom", **squares(dark)),
         )
     )
     height = 24 if len(tokens) <= 12 else 18
@@ -238,9 +238,7 @@ def span_table(span: pd.DataFrame, *, dark: bool) -> alt.LayerChart:
             scale=alt.Scale(
                 domain=[-limit, 0, limit], range=list(colours.stops), interpolate="rgb"
             ),
-            legend=alt.Legend(
-                orient="bottom", gradientLength=220, gradientThickness=10, labelExpr=NUMBER_LABEL
-            ),
+            legend=alt.Legend(orient="bottom", labelExpr=NUMBER_LABEL, **squares(dark)),
         )
     )
     chart = layered(

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from app.charts.palette import INK
+from app.charts.palette import INK, QUIET
 from app.words import SUPERSCRIPTS
 
 # Altair would check each part of a chart against Vega-Lite's schema as it is made; the tests check
@@ -69,6 +69,21 @@ def each_once(function: Callable[[Any], str], values: pd.Series) -> pa.Array:
     """What the function says of each value; it is asked once for values that come many times."""
     coded = pa.array(values).dictionary_encode()
     return pa.array(map(function, coded.dictionary.to_pylist())).take(coded.indices)
+
+
+def squares(dark: bool) -> dict[str, object]:
+    """For the legend of a scale of colours: squares with their values.
+
+    Vega draws a gradient by the page's address, and it would be gone when a control changes that.
+    """
+    return {
+        "type": "symbol",
+        "symbolType": "square",
+        "symbolSize": 220,
+        "symbolStrokeColor": QUIET[dark],
+        "symbolStrokeWidth": 1,
+        "symbolOpacity": 1,
+    }
 
 
 def in_layer(selection: alt.Parameter, name: str) -> alt.TopLevelSelectionParameter:

@@ -20,6 +20,7 @@ from app.charts.style import (
     in_layer,
     labels_of,
     layered,
+    squares,
 )
 from app.charts.themes import in_both_themes
 from app.outliers import ordinary_limit
@@ -156,14 +157,11 @@ def token_table(
     if limit is not None:
         title += f" ({BEYOND} is beyond the scale)"
         place |= {"values": [low, (low + limit) / 2, limit], "labelExpr": legend_labels(low, limit)}
+    if quantity.log:
+        place["values"] = [10**power for power in range(len(str(int(high + 1))))]
     if quantity.palette == "difference":
-        # Squares: a gradient is drawn by its address, and gone when a control changes the page's.
-        place |= {"type": "symbol", "symbolType": "square", "symbolSize": 220}
-        place |= {"symbolStrokeColor": QUIET[dark], "symbolStrokeWidth": 1, "symbolOpacity": 1}
         place |= {"values": [low, low / 2, 0, high / 2, high], "format": ",.2~r"}
-    legend = alt.Legend(
-        **place, gradientLength=LEGEND_LENGTH, gradientThickness=10, titleLimit=LEGEND_LENGTH + 140
-    )
+    legend = alt.Legend(**place, **squares(dark), titleLimit=LEGEND_LENGTH + 140)
     fill = alt.Color(
         "value:Q",
         title=title,

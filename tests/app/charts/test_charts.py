@@ -19,7 +19,14 @@ from app.charts.curves import rank_by_layer, token_rank_by_layer, well_apart
 from app.charts.export import picture
 from app.charts.palette import ACCENT, INK, LINES, PAPER, QUIET, RAMPS, Ramp, luminance, ramp, rgb
 from app.charts.rank_length import rank_by_length
-from app.charts.token_table import CHARACTER_WIDTH, Quantity, domain_of_three, share, token_table
+from app.charts.token_table import (
+    CHARACTER_WIDTH,
+    LEGEND_LENGTH,
+    Quantity,
+    domain_of_three,
+    share,
+    token_table,
+)
 from app.words import visible
 from tests.app.charts.labels import labels_in
 
@@ -376,7 +383,7 @@ def test_cells_share_the_page_until_they_would_be_too_narrow(n_tokens, least, pa
     if width * n_tokens > page:  # it scrolls, and opens at its right end
         assert encoding["y"]["axis"]["orient"] == "right"
         columns = len(encoding["x"]["scale"]["domain"])
-        assert 0 <= legend["legendX"] <= width * columns - legend["gradientLength"]
+        assert 0 <= legend["legendX"] <= width * columns - LEGEND_LENGTH
     else:
         assert encoding["y"]["axis"]["orient"] == "left"
         assert legend["orient"] == "bottom"
