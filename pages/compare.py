@@ -3,8 +3,9 @@
 import streamlit as st
 
 from app.cells.compare_curves import gradient_rank_comparison, target_rank_comparison
+from app.cells.compare_norms import norms_comparison
 from app.cells.compare_sides import alignment_of, other_side
-from app.cells.compare_tables import backward_comparison, forward_comparison, norms_comparison
+from app.cells.compare_tables import backward_comparison, forward_comparison
 from app.notebook.cell import page_title
 from app.shell.state import stop_with
 
