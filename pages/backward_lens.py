@@ -4,6 +4,7 @@ from app.cells.backward import backward_cell, input_cell
 from app.cells.checked import checked_mark
 from app.cells.one_cell import one_cell_cell
 from app.cells.picked import picked
+from app.notebook import tables
 from app.notebook.cell import page_title
 from app.shell.state import require_request
 
@@ -12,7 +13,7 @@ page_title(
     "Backward lens: gradients read in the vocabulary. Figures 4 and 11-15; normalised, 24 and 25.",
 )
 request = require_request()
-pick = picked(request, "backward")
+pick = picked("backward", request.model.n_layers, tables.trace(request).tokens)
 mark = backward_cell(1, request, key="backward", pick=pick)
 if pick.cell:
     one_cell_cell(2, request, *pick.cell)

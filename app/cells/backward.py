@@ -99,7 +99,7 @@ def backward_cell(
     place.controls.caption(
         f"A frame marks cells whose first word is your target {code_span(run.target.token)}. "
         "“–” is a signal of zero: it has no words. In the last layer only the last token learns."
-        + ("" if pick is None else " Click a cell to let only that one learn.")
+        + ("" if pick is None else pick_hint(pick))
         + ("" if biased else WITHOUT_BIAS)
     )
     extra = ", normalize=True" if normalized else ""
@@ -188,6 +188,11 @@ def gradient_table(
         least_width=110 if wide else 66,
         picked=picked,
     )
+
+
+def pick_hint(pick: Pick) -> str:
+    hint = " Click a cell to let only that one learn"
+    return hint + (": cell 2, below, shows what follows." if pick.cell else ".")
 
 
 def own_region(chosen: tuple[int, int] | None) -> tuple[Region, ...]:

@@ -8,6 +8,7 @@ from app.cells.controls import choice, some_layers
 from app.cells.picked import picked
 from app.cells.swap import reached_regions
 from app.cells.tooltips import describe_cells, first_words, rank_text
+from app.charts.style import along
 from app.charts.token_table import Quantity, token_table
 from app.findings.lenses import forward_finding
 from app.notebook import tables
@@ -30,7 +31,6 @@ COLOURS = {
 
 def forward_cell(number: int, request: Request) -> tuple[int, int] | None:
     """Layer x token table of the most probable tokens; returns the picked cell, if there is one."""
-    pick = picked(request, "forward")
     place = cell(
         number,
         "What each layer would say next",
@@ -41,6 +41,7 @@ def forward_cell(number: int, request: Request) -> tuple[int, int] | None:
     row = place.controls.container(horizontal=True, vertical_alignment="bottom", gap="medium")
     colour = choice(row, "Colour", COLOURS, "colour", default="probability")
     lens = tables.forward_lens(request, TOP_K)
+    pick = picked("forward", request.model.n_layers, along(lens, "position", "token"))
     vocabulary = request.model.vocabulary_size
     target = request.model.target(request.prompt, request.target).token
     quantity = {
@@ -77,7 +78,6 @@ def forward_cell(number: int, request: Request) -> tuple[int, int] | None:
     last = int(table["layer"].max())
     table = some_layers(row, table, last, "forward")
     pick.fields(row)
-    named = {title: lines[table.index] for title, lines in named.items()}
     chart = token_table(
         table,
         "word",
@@ -95,8 +95,10 @@ def forward_cell(number: int, request: Request) -> tuple[int, int] | None:
         on_select="rerun",
     )
     place.controls.caption(
-        "Hover a cell for its five best words; click it to put something else there. A frame marks "
-        f"cells that already say {code_span(target)}." + (ZEROS if table["silent"].any() else "")
+        "Hover a cell for its five best words; click it to put something else there"
+        + (": cell 2, below, shows what follows. " if pick.cell else ". ")
+        + f"A frame marks cells that already say {code_span(target)}."
+        + (ZEROS if table["silent"].any() else "")
     )
     place.finish(
         code_lines(request, f"table = forward_lens(model, prompt, target, top_k={TOP_K})"), lens

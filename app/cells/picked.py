@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.shell.state import Request
 from app.words import shortened, visible
 
 
@@ -55,14 +55,13 @@ def field_keys(key: str, n_layers: int, n_tokens: int) -> tuple[str, str]:
     return f"{key}_pick_layer_{n_layers}", f"{key}_pick_token_{n_tokens}"
 
 
-def picked(request: Request, key: str) -> Pick:
+def picked(key: str, n_layers: int, tokens: Sequence[str]) -> Pick:
     """What is picked in the table whose chart has the key "<key>_chart"; for before it is drawn.
 
     A new click goes into the fields. What was picked in another prompt or model stays picked, as
     far as there is such a layer and such a token.
     """
-    state, tokens = st.session_state, request.model.tokenize(request.prompt)
-    counts = (request.model.n_layers, len(tokens))
+    state, counts = st.session_state, (n_layers, len(tokens))
     names = field_keys(key, *counts)
     clicked = click(key)
     if clicked is not None and clicked != state.get(f"{key}_clicked"):
@@ -77,7 +76,7 @@ def picked(request: Request, key: str) -> Pick:
     state[f"{key}_clicked"], state[f"{key}_picked"] = clicked, places
     for name, place in zip(names, places, strict=True):
         state[name] = place
-    return Pick(key, tokens, counts[0], *places)
+    return Pick(key, tuple(tokens), n_layers, *places)
 
 
 def click(key: str) -> tuple[int, int] | None:

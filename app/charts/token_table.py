@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import altair as alt
 import numpy as np
@@ -226,22 +227,30 @@ def rows_of(regions: Sequence[Region], table: pd.DataFrame) -> list[dict[str, ob
 INSIDE = {"xOffset": 3, "x2Offset": -3, "yOffset": 3, "y2Offset": -3}
 
 
-def region_frames(dark: bool) -> list[alt.Chart]:
-    """The picked cell in a frame, what it reaches in dashes; on a halo, for any colour."""
-    base = alt.Chart(alt.NamedData(PICKED)).encode(
+@cache
+def region_frames(dark: bool) -> tuple[alt.Chart, ...]:
+    """The picked cell in a frame, what it reaches in dashes; on a halo, for any colour. The same
+    for all tables: nothing may be changed in them."""
+    places = alt.FacetedEncoding(
         x=alt.X("first:O", bandPosition=0),
         x2=alt.X2("last:O", bandPosition=1),
         y=alt.Y("high:O", bandPosition=0),
         y2=alt.Y2("low:O", bandPosition=1),
     )
-    frames = []
-    for kind, dash, width in (("reached", [5, 4], 2), ("own", None, 3)):
-        of_kind = base.transform_filter(f"datum.kind == '{kind}'")
-        style = {"filled": False, "strokeJoin": "round", "aria": False} | INSIDE
-        frames.append(of_kind.mark_rect(stroke=PAPER[dark], strokeWidth=width + 3, **style))
-        dashed = style if dash is None else style | {"strokeDash": dash}
-        frames.append(of_kind.mark_rect(stroke=INK[dark], strokeWidth=width, **dashed))
-    return frames
+    style = {"filled": False, "strokeJoin": "round", "aria": False} | INSIDE
+    return tuple(
+        alt.Chart(
+            alt.NamedData(PICKED),
+            encoding=places,
+            mark=alt.MarkDef("rect", stroke=colour[dark], strokeWidth=width, **style, **line),
+            transform=[alt.FilterTransform(f"datum.kind {sign} '{kind}'")],
+        )
+        for sign, kind, colour, width, line in (
+            ("!=", "none", PAPER, 6, {}),
+            ("==", "reached", INK, 2, {"strokeDash": [5, 4]}),
+            ("==", "own", INK, 3, {}),
+        )
+    )
 
 
 def ends(table: pd.DataFrame, quantity: Quantity) -> tuple[float, float, float | None]:
