@@ -18,15 +18,17 @@ CORE = frozenset(core.__all__) - NOT_CALLED
 ATTRIBUTES = {
     "DataFrame", "Study", "assign", "changes", "claims", "columns", "concat", "cosines",
     "cosine", "exceptions", "gradient_ranks", "groups", "head", "iloc", "load", "loc", "merge",
-    "norms", "rename", "reset_index", "segments", "settings", "sort_values", "table", "tables",
-    "target", "token", "token_ranks", "tokens",
+    "norms", "of_group", "prompts", "ranks_by_length", "rename", "reset_index", "segments",
+    "settings", "sort_values", "table", "tables", "target", "token", "token_ranks", "tokens",
+    "vocabulary_size",
 }  # fmt: skip
 BUILTINS = {"dict", "enumerate", "len", "list", "max", "min", "range", "round", "sorted", "str",
             "sum", "tuple", "zip"}  # fmt: skip
 NODES = (
     ast.Module, ast.Assign, ast.Expr, ast.Constant, ast.Name, ast.Load, ast.Store, ast.Tuple,
     ast.List, ast.Dict, ast.Call, ast.keyword, ast.Attribute, ast.Subscript, ast.Slice,
-    ast.ListComp, ast.DictComp, ast.comprehension, ast.Compare, ast.BinOp, ast.UnaryOp, ast.BoolOp,
+    ast.ListComp, ast.DictComp, ast.GeneratorExp, ast.comprehension, ast.Compare,
+    ast.BinOp, ast.UnaryOp, ast.BoolOp,
     ast.And, ast.Or, ast.USub, ast.Not, ast.Invert, ast.BitAnd, ast.BitOr,
     ast.operator, ast.cmpop, ast.IfExp, ast.ImportFrom, ast.Import, ast.alias,
 )  # fmt: skip
