@@ -70,9 +70,7 @@ def backward_cell(
     strongest, _ = strongest_cell(lens)
     table = some_layers(row, table, int(strongest["layer"]), key)
     if pick is not None:
-        pick.fields(
-            place.controls.container(horizontal=True, vertical_alignment="bottom", gap="medium")
-        )
+        pick.fields(place.controls)
     chart = gradient_table(
         table,
         {

@@ -77,7 +77,7 @@ def forward_cell(number: int, request: Request) -> tuple[int, int] | None:
     }
     last = int(table["layer"].max())
     table = some_layers(row, table, last, "forward")
-    pick.fields(row)
+    pick.fields(place.controls)
     chart = token_table(
         table,
         "word",

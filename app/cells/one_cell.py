@@ -75,7 +75,7 @@ def one_cell_cell(number: int, request: Request, layer: int, position: int) -> N
         label = f"{title}: the most probable next tokens"
         column.html(answer_bars(answers, dark=is_dark(), label=label))
     target = tables.trace(request).target.token
-    place.controls.caption(ladder_sentence(ladder, target))
+    place.controls.markdown(ladder_sentence(ladder, target))
     if place.controls.button("Keep it as an edit", key="keep_one_cell"):
         keep(new)
     spot = f'matrix="{matrix}", layer={layer}, position={position}, share={share:g}'

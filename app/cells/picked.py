@@ -30,8 +30,9 @@ class Pick:
 
     def fields(self, place: DeltaGenerator) -> None:
         """Layer and Token, for the keyboard."""
+        row = place.container(horizontal=True, vertical_alignment="bottom", gap="medium")
         layer, token = field_keys(self.key, self.n_layers, len(self.tokens))
-        place.selectbox(
+        row.selectbox(
             "Layer of the cell",
             range(self.n_layers),
             index=None,
@@ -39,7 +40,7 @@ class Pick:
             placeholder="click a cell, or choose",
             width=210,
         )
-        place.selectbox(
+        row.selectbox(
             "Token of the cell",
             range(len(self.tokens)),
             index=None,

@@ -43,7 +43,7 @@ def swap_cell(number: int, request: Request, layer: int, position: int) -> None:
         column.markdown(f"**{title}**")
         label = f"{title}: the most probable next tokens"
         column.html(answer_bars(result.answers_of(run), dark=is_dark(), label=label))
-    place.controls.caption(reach_sentence(result))
+    place.controls.markdown(reach_sentence(result))
     options = f"layer={layer}, position={position}, source_position={source_position}"
     options += ", target=target" + (", edits=edits" if request.entries else "")
     place.finish(

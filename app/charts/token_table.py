@@ -224,7 +224,7 @@ def rows_of(regions: Sequence[Region], table: pd.DataFrame) -> list[dict[str, ob
 
 
 # Pixels: a frame that stood out of the table would make the picture larger, and move it.
-INSIDE = {"xOffset": 3, "x2Offset": -3, "yOffset": 3, "y2Offset": -3}
+INSIDE = {"xOffset": 2, "x2Offset": -2, "yOffset": 2, "y2Offset": -2}
 
 
 @cache
@@ -246,9 +246,9 @@ def region_frames(dark: bool) -> tuple[alt.Chart, ...]:
             transform=[alt.FilterTransform(f"datum.kind {sign} '{kind}'")],
         )
         for sign, kind, colour, width, line in (
-            ("!=", "none", PAPER, 6, {}),
+            ("!=", "none", PAPER, 4, {}),
             ("==", "reached", INK, 2, {"strokeDash": [5, 4]}),
-            ("==", "own", INK, 3, {}),
+            ("==", "own", INK, 2, {}),
         )
     )
 
