@@ -44,6 +44,8 @@ STYLE = """<style>
   .stVegaLiteChart { width: 100%; }
 [data-testid="stFullScreenFrame"]:has(button[aria-label^="Close fullscreen"])
   .stVegaLiteChart > svg { width: 100%; height: auto; max-height: calc(100vh - 6rem); }
+[data-testid="stHeader"] { height: 2.5rem; min-height: 2.5rem; }
+[data-testid="stMainBlockContainer"] { padding-top: 2.7rem; }
 [data-testid="stTopNavPopoverBody"] [data-testid="stTopNavLinkContainer"] { position: relative; }
 [data-testid="stTopNavDropdownLink"]::after { content: ""; position: absolute; inset: 0; }
 [data-testid="stTopNavPopoverBody"] [data-testid="stTopNavLinkContainer"] > [aria-hidden="true"] {

@@ -108,7 +108,7 @@ def fields(
     """The texts of the right side; None where one of them cannot be used, which it says."""
     left_prompt = st.session_state.get(PROMPT) or ""
     with columns[0]:
-        typed = text_field("Prompt", RIGHT_PROMPT, left_prompt)
+        typed = text_field("Other prompt", RIGHT_PROMPT, left_prompt)
         prompt = typed or left_prompt
         problem = prompt_problem(model, prompt)
         if problem and (typed or left is not None):
@@ -116,7 +116,7 @@ def fields(
     same_prompt = prompt == left_prompt
     with columns[2]:
         proposal = (st.session_state.get(SUBJECT) if same_prompt else subject_of(prompt)) or ""
-        subject = text_field("Subject", RIGHT_SUBJECT, proposal) or proposal
+        subject = text_field("Other subject", RIGHT_SUBJECT, proposal) or proposal
         subject_wrong = not problem and subject_problem(prompt, subject)
         if subject_wrong:
             st.warning(plain(subject_wrong))
@@ -127,7 +127,7 @@ def fields(
         usual = st.session_state.get(TARGET) or ""
         if twin:
             usual = own_answer(left) or usual
-        target = text_field("Target", RIGHT_TARGET, usual, own=twin) or usual
+        target = text_field("Other target", RIGHT_TARGET, usual, own=twin) or usual
         target_wrong = "" if problem else target_problem(model, prompt, target)
         if target_wrong and (st.session_state[RIGHT_TARGET] or left is not None):
             st.error(plain(target_wrong))
@@ -163,7 +163,7 @@ def model_field(left: Request | None) -> str:
     here = [name for name in CARDS if core.is_on_this_machine(name)]
     names = list(dict.fromkeys(["", *here, chosen]))
     st.selectbox(
-        "Model",
+        "Other model",
         names,
         format_func=lambda name: short_name(name) if name else "as on the left",
         key=RIGHT_MODEL,

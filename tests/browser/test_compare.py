@@ -53,7 +53,7 @@ def test_from_a_page_to_two_tables_and_their_difference(comparison):
 
 def test_swap_reload_and_another_window(comparison, windows, server):
     page = comparison
-    type_into(page.locator(".st-key-compare_sides"), "Target", "Rome")
+    type_into(page, "Other target", "Rome")
     sides(page, "Obama grew up in → Paris", "Obama grew up in → Rome")
     page.get_by_role("button", name="Swap").click()
     sides(page, "Obama grew up in → Rome", "Obama grew up in → Paris")
@@ -75,7 +75,7 @@ def test_a_link_leaves_nothing_of_an_earlier_visit(page, server):
     page.go_back()
     visit(page, server, "forward_lens")
     go(page, "Another prompt")
-    expect(box(page.locator(".st-key-compare_sides"), "Prompt")).not_to_have_value("")
+    expect(box(page, "Other prompt")).not_to_have_value("")
     go(page, "the model's own answer")
     sides(page, "Obama grew up in → Paris", "Obama grew up in → Hawaii")
 

@@ -4,6 +4,7 @@ import re
 
 from playwright.sync_api import Page, expect
 
+from tests.browser.menu import go_to
 from tests.browser.test_browser import CHART, WAIT, idle
 
 
@@ -28,7 +29,7 @@ def test_edit_look_undo(themed_page, server):
     expect(sidebar.get_by_text("Your edits: 1 of 1 on")).to_be_visible(timeout=WAIT)
     expect(page.locator(CHART).first).to_contain_text("·IBM")
     expect(page.locator(CHART).first).to_contain_text("·Twitter")
-    page.get_by_role("link", name="Forward lens").click()
+    go_to(page, "Forward lens")
     expect(page.get_by_text("What does the model think")).to_be_visible(timeout=WAIT)
     expect(page.locator(CHART)).to_have_count(1, timeout=WAIT)  # the other page's have gone
     expect(page.locator(CHART).first).to_contain_text("The model with your edit", timeout=WAIT)

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser import test_ask, test_edit, test_edit_strength, test_studies
+from tests.browser.menu import go_to
 from tests.browser.serving import serving
 from tests.browser.test_browser import CHART, WAIT
 from tests.conftest import PROMPT
@@ -118,7 +119,7 @@ def test_a_study_is_cancelled_and_keeps_what_it_has(page, patient_server):
     test_studies.start(page)
     progress = page.get_by_text("Study of mini_counterfact.json: 4 of 559 records")
     expect(page.get_by_test_id("stMain").locator(progress)).to_be_visible(timeout=WAIT)
-    page.get_by_role("link", name="Forward lens").click()  # other pages work meanwhile
+    go_to(page, "Forward lens")  # other pages work meanwhile
     expect(page.locator(CHART)).to_have_count(1, timeout=WAIT)
     expect(page.locator(CHART).first).to_contain_text("·Hawaii", timeout=WAIT)
     sidebar = page.get_by_test_id("stSidebar")

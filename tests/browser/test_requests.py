@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from app.shell.navigation import PAGES
 from tests.browser.conftest import opened
+from tests.browser.menu import go_to
 from tests.browser.test_browser import CHART, WAIT, idle, settle
 
 OWN_INDEX = Path(streamlit.__file__).parent / "static" / "index.html"
@@ -101,7 +102,7 @@ def test_making_and_asking_an_edit_asks_nothing_elsewhere(watched):
         open_path(page, watched.server, "edit")
         page.get_by_role("button", name="Make it say").click(timeout=WAIT)
         expect(page.get_by_text("Your edits: 1 of 1 on")).to_be_visible(timeout=WAIT)
-        page.get_by_role("link", name="Ask", exact=True).click()
+        go_to(page, "Ask")
         page.get_by_test_id("stChatInputTextArea").fill("Obama grew up in")
         page.keyboard.press("Enter")
         expect(page.get_by_test_id("stChatMessage").first).to_be_visible(timeout=WAIT)
