@@ -47,9 +47,7 @@ def target_rank_comparison(number_of: int, sides: Sides) -> None:
     whole = [side and whole_table(side, vector) for side in (sides.left, sides.right)]
     curves = stacked([lens if lens is None else at_last_token(lens) for lens in whole])
     if sides.whole:
-        place.picture.markdown(
-            place_finding(curves, marked_names(sides), gradient=vector == "delta")
-        )
+        place.say(place_finding(curves, marked_names(sides), gradient=vector == "delta"))
     calls = {
         "delta": 'backward_lens({i.trace}, "ff2")',
         "forward": "forward_lens({i.asked}{i.edits})",
@@ -111,7 +109,7 @@ def gradient_rank_comparison(number_of: int, sides: Sides) -> None:
     )
     shown = [table if table is None else of_matrix(table, matrix) for table in both]
     if sides.whole:
-        place.picture.markdown(ranks_finding(*shown, marked_names(sides)))
+        place.say(ranks_finding(*shown, marked_names(sides)))
     title = "Rank of the gradient" if measure == "rank" else "Rank / prompt tokens"
     draw_curves(place, sides, stacked(shown), measure, title, view)
     if not sides.whole:

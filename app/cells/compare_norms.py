@@ -66,9 +66,9 @@ def norms_comparison(number: int, sides: Sides, how: core.Alignment) -> None:
     if sides.whole and how.by:
         table = core.norm_difference(*norms, segments=segments)
         text = norms_text(sides, norms, table, measure, symbol)
-        place.picture.markdown(text)
+        place.say(text)
     elif sides.whole:
-        place.picture.markdown(apart_finding(*norms, marked_names(sides), column, symbol))
+        place.say(apart_finding(*norms, marked_names(sides), column, symbol))
     if view in (DIFFERENCE, LISTED):
         (difference_table if view == DIFFERENCE else listed)(
             place, sides, how, table, measure, numbers(NORMS[measure], measure), key="compare_norms"

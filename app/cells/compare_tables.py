@@ -67,7 +67,7 @@ def forward_comparison(number: int, sides: Sides, how: core.Alignment) -> None:
     if sides.whole and how.by:
         table = core.forward_difference(*lenses, vocabularies=sizes(sides), segments=segments)
         words = "" if segments else f" {words_finding(table)}"
-        place.picture.markdown(probability_finding(table, marked_names(sides)) + words)
+        place.say(probability_finding(table, marked_names(sides)) + words)
     if view in (DIFFERENCE, LISTED):
         measure = choice(row, "What is compared", FORWARD, "compare_forward_measure")
         shown = numbers(FORWARD[measure], measure)
@@ -149,9 +149,9 @@ def backward_comparison(number: int, sides: Sides, how: core.Alignment) -> None:
             runs = [tables.trace(side) for side in both]
             cosines = core.delta_cosines(*runs, segments=segments)
             table = table.merge(cosines, on=["layer", "position", "token"], how="left")
-        place.picture.markdown(backward_text(sides, lenses, table, cosines, bool(segments)))
+        place.say(backward_text(sides, lenses, table, cosines, bool(segments)))
     elif sides.whole:
-        place.picture.markdown(apart_finding(*lenses, marked_names(sides), NORM, "‖δ‖ of FF2"))
+        place.say(apart_finding(*lenses, marked_names(sides), NORM, "‖δ‖ of FF2"))
     if view in (DIFFERENCE, LISTED):
         names = comparable(sides, BACKWARD)
         measure = choice(row, "What is compared", names, "compare_backward_measure")

@@ -88,7 +88,7 @@ def forward_cell(number: int, request: Request) -> tuple[int, int] | None:
         marked=table["top_tokens"].str[0] == target,
         picked=reached_regions(request, pick.cell),
     )
-    place.picture.markdown(forward_finding(lens, target, vocabulary))
+    place.say(forward_finding(lens, target, vocabulary))
     place.draw(
         chart,
         "Heatmap of the most probable word for each layer and prompt token",

@@ -66,7 +66,7 @@ def one_cell_cell(number: int, request: Request, layer: int, position: int) -> N
     share = share_slider(place, request, ladder, (matrix, layer, position))
     new, seen = tables.one_cell(request, matrix, layer, position, share, TOP_K)
     rate = float(new.hyperparameters["step"])
-    place.picture.markdown(step_finding(seen, share, rate, titles[matrix], layer, tokens[position]))
+    place.say(step_finding(seen, share, rate, titles[matrix], layer, tokens[position]))
     for column, title, run in zip(
         place.picture.columns(2, gap="large"), ("Before", "After"), ("before", "after"), strict=True
     ):

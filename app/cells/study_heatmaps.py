@@ -67,7 +67,7 @@ def norms_cell(number: int, main: core.Study, answered: str, pair: Pair | None) 
     segment = compared_place(row, table, pair, "study_norms")
     what = f"‖{'δ' if column == 'norm' else 'x'}‖ of {MODULE_TITLES[module]} {at(segment, pair)}"
     options = {"part": module, "segment": segment}
-    place.picture.markdown(
+    place.say(
         sentence(main, pair, column, what, options=options)
         + study_norm_finding(table, column, MODULE_TITLES[module])
     )
@@ -116,7 +116,7 @@ def ranks_cell(
     options = {"part": matrix, "segment": segment}
     what = f"The {word}'s rank in {symbol} {at(segment, pair)}"
     said = {"ways": ("further down", "higher up"), "written": partial(number, digits=5)}
-    place.picture.markdown(
+    place.say(
         sentence(main, pair, quantity.column, what, options=options, gap=number, **said)
         + study_rank_finding(table, word, symbol, vocabulary)
     )

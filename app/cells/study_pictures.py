@@ -145,7 +145,7 @@ def length_cell(number: int, main: core.Study, answered: str, pair: Pair | None)
         return
     whole = rows[rows["group"] == ""] if pair else rows
     compared = sentence(main, pair, "prompt_length", "The prompts' length in tokens")
-    place.picture.markdown(compared + length_finding(whole, MATRIX_TITLES[matrix]))
+    place.say(compared + length_finding(whole, MATRIX_TITLES[matrix]))
     words = "Line chart of the gradient's mean rank by prompt length, a line for layers alike"
     if pair is None:
         place.draw(mean_rank_by_length(rows, dark=is_dark()), words, fit=True)
@@ -175,9 +175,7 @@ def cosine_cell(number: int, main: core.Study, answered: str, pair: Pair | None)
         return
     layers = "two layers" if pair is None or pair.layer is None else f"{pair.where} and another"
     what = f"The mean cosine of {layers}"
-    place.picture.markdown(
-        sentence(main, pair, "cosine", what) + similarity_finding(table, "the last token")
-    )
+    place.say(sentence(main, pair, "cosine", what) + similarity_finding(table, "the last token"))
     words = "Heatmap of the mean cosine between layers"
     if pair is None:
         place.draw(cosine_table(table, dark=is_dark()), words)

@@ -36,7 +36,7 @@ def swap_cell(number: int, request: Request, layer: int, position: int) -> None:
     if not source:
         return
     result = tables.swap(request, layer, position, source, source_position, TOP_K)
-    place.picture.markdown(swap_finding(result))
+    place.say(swap_finding(result))
     bars = place.picture.columns(3, gap="medium")
     titles = ("Before", "After the swap", "The other prompt's own answer")
     for column, title, run in zip(bars, titles, ("before", "after", "source"), strict=True):

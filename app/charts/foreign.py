@@ -19,7 +19,8 @@ from app.charts.plain import Plain
 from app.charts.token_table import OPENS_AT_END
 
 MEMBER_NAMES = """
-    $schema align anchor angle autosize axis baseline bounds clamp clip color columns condition
+    $schema align anchor angle aria autosize bandPosition cursor toggle x2Offset y2Offset
+    axis baseline bounds clamp clip color columns condition
     config contains cornerRadius data detail direction domain domainColor dx dy empty encoding field
     fields fill fillOpacity filled filter fontSize fontWeight format frame
     grid gridColor gridOpacity hconcat header height interpolate labelAlign
@@ -111,6 +112,8 @@ def flat(value: object) -> Iterator[object]:
 
 def fits(name: str, value: object) -> bool:
     """Whether a member may have this value; objects are looked at on their own."""
+    if name == "toggle":  # of a selection: Vega takes a text for a condition
+        return isinstance(value, bool)
     if isinstance(value, str):
         if name in EXPRESSIONS:
             return is_plain_expression(value)

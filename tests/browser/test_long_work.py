@@ -127,7 +127,7 @@ def test_a_study_is_cancelled_and_keeps_what_it_has(page, patient_server):
     sidebar.get_by_role("link", name="Go to Many prompts").click()
     cancel(page)
     expect(page.get_by_text("It was cancelled after 4 of 559")).to_be_visible(timeout=WAIT)
-    expect(page.locator(CHART)).to_have_count(5, timeout=WAIT)
+    expect(page.locator(CHART)).to_have_count(6, timeout=WAIT)
 
 
 def test_a_study_that_is_kept_goes_on_without_its_tab(page, windows, patient_server, gate):

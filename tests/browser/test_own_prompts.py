@@ -6,6 +6,7 @@ from pathlib import Path
 from playwright.sync_api import FilePayload, Page, expect
 
 import core
+from tests.browser.conftest import opened
 from tests.browser.test_browser import CHART, WAIT, settle
 
 START = "Start with Tiny GPT-2"
@@ -106,10 +107,12 @@ def test_a_table_is_typed_into(page, server):
     expect(page.get_by_text("2 prompts.")).to_be_visible(timeout=WAIT)
 
 
-def test_nothing_is_wider_than_a_narrow_window(page, server):
+def test_nothing_is_wider_than_a_narrow_window(browser, server):
     width = 390
-    page.set_viewport_size({"width": width, "height": 800})
-    open_form(page, server, "Type a table")
-    page.get_by_role("button", name="Fill in an example").click()
-    expect(page.get_by_text("3 prompts in 2 groups")).to_be_visible(timeout=WAIT)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    window = browser.new_context(viewport={"width": width, "height": 800})
+    with opened(window) as page:
+        open_form(page, server, "Type a table")
+        page.get_by_role("button", name="Fill in an example").click()
+        expect(page.get_by_text("3 prompts in 2 groups")).to_be_visible(timeout=WAIT)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    window.close()

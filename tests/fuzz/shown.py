@@ -29,7 +29,7 @@ TEXT_FIELDS = {
     "TextInput.value",
     "VegaLiteChart.alt",
 }
-ID_FIELDS = {"id", "query_param_key", "placeholder", "form_id"}
+ID_FIELDS = {"id", "query_param_key", "query_string", "placeholder", "form_id"}
 ESCAPED = "\ue000"
 PUNCTUATION = r"[!-/:-@\[-`{-~]"
 CODE_OR_ESCAPE = re.compile(rf"\\({PUNCTUATION})|(?<!`)(`+)(?!`)(.*?)(?<!`)\2(?!`)", re.DOTALL)

@@ -1,10 +1,12 @@
 """The tour is called, walked through both ways, and ended; nobody who came by a link is led."""
 
+from pathlib import Path
+
 from streamlit.testing.v1 import AppTest
 
 from app.shell.tour import STEP, STEPS
 
-MAIN = "app/main.py"
+MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
 
 
 def words(at: AppTest) -> list[str]:
