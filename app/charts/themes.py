@@ -30,6 +30,12 @@ def in_both_themes(build: Build) -> Build:
 
 
 def other_theme(chart: alt.TopLevelMixin) -> alt.TopLevelMixin | None:
-    """The chart as its builder makes it in the other theme; nothing where no builder is known."""
+    """The chart as its builder makes it in the other theme, with the title that it was given since;
+    nothing where no builder is known."""
     again = vars(chart).get(AGAIN)
-    return None if again is None else again()
+    if again is None:
+        return None
+    other = again()
+    if chart.title is not alt.Undefined:
+        other.title = chart.title
+    return other
