@@ -11,7 +11,8 @@ from streamlit.delta_generator import DeltaGenerator
 from app.cells.controls import choice, some_layers
 from app.cells.picked import Pick
 from app.cells.tooltips import describe_cells, first, rank_text
-from app.charts.token_table import PAGE_WIDTH, Quantity, Region, token_table
+from app.charts.regions import Region
+from app.charts.token_table import PAGE_WIDTH, Quantity, token_table
 from app.findings.lenses import backward_finding, input_finding, pieces_note, strongest_cell
 from app.notebook import tables
 from app.notebook.cell import cell, is_dark

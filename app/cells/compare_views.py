@@ -109,6 +109,11 @@ def thinned(place: Cell, side_tables: list[pd.DataFrame]) -> Callable[[pd.DataFr
     return thin
 
 
+def column_of(measure: str) -> str:
+    """Where a measure's difference stands; a cosine compares both sides itself."""
+    return measure if measure == "cosine" else f"{measure}_difference"
+
+
 def difference_table(
     place: Cell,
     sides: Sides,
@@ -121,7 +126,7 @@ def difference_table(
 ) -> None:
     """Cells coloured by right less left; a frame marks the largest."""
     title, write = shown
-    column = measure if measure == "cosine" else f"{measure}_difference"
+    column = column_of(measure)
     segmented = how.by == "segment"
     values = table[column]
     limit = None
@@ -211,7 +216,7 @@ def listed(
 ) -> None:
     """The cells with the largest differences, as a table."""
     title, write = shown
-    column = measure if measure == "cosine" else f"{measure}_difference"
+    column = column_of(measure)
     if measure == "cosine":  # the least alike first
         rows = table.sort_values(column, kind="stable").head(ROWS)
     else:

@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app.charts.answer_bars import answer_bars
-from app.charts.token_table import Region
+from app.charts.regions import Region
 from app.findings.causal import reach_sentence, swap_finding
 from app.notebook import tables
 from app.notebook.cell import cell, is_dark

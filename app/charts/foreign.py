@@ -19,20 +19,19 @@ from app.charts.plain import Plain
 from app.charts.token_table import OPENS_AT_END
 
 MEMBER_NAMES = """
-    $schema align anchor angle aria autosize bandPosition cursor toggle x2Offset y2Offset
-    axis baseline bounds clamp clip color columns condition
-    config contains cornerRadius data detail direction domain domainColor dx dy empty encoding field
-    fields fill fillOpacity filled filter fontSize fontWeight format frame
-    grid gridColor gridOpacity hconcat header height interpolate labelAlign
-    labelAngle labelBaseline labelColor labelExpr labelFlush labelFontSize labelFontWeight
-    labelLimit labelOverlap labelPadding labels layer legend legendX legendY lineBreak limit mark
-    name nearest nice offset on opacity opensAtEnd order orient padding param params point range
-    resolve reverse scale select shape size sort spacing step stroke strokeCap strokeDash strokeJoin
-    strokeOpacity strokeWidth subtitle symbolLimit symbolOpacity symbolSize
-    symbolStrokeColor symbolStrokeWidth symbolType test text
-    tickColor tickCount tickMinStep ticks title titleAlign titleAnchor titleColor titleFontSize
-    titleLimit titlePadding tooltip transform type usermeta value values vconcat view views
-    width x x2 xOffset y y2 yOffset zero calculate as interactive clear groupby
+    $schema align anchor angle aria as autosize axis bandPosition baseline bounds calculate clamp
+    clear clip color columns condition config contains cornerRadius cursor data detail direction
+    domain domainColor dx dy empty encoding field fields fill filled fillOpacity filter fontSize
+    fontWeight format frame grid gridColor gridOpacity groupby hconcat header height interactive
+    interpolate labelAlign labelAngle labelBaseline labelColor labelExpr labelFlush labelFontSize
+    labelFontWeight labelLimit labelOverlap labelPadding labels layer legend legendX legendY limit
+    lineBreak mark name nearest nice offset on opacity opensAtEnd order orient padding param params
+    point range resolve reverse scale select shape size sort spacing step stroke strokeCap
+    strokeDash strokeJoin strokeOpacity strokeWidth subtitle symbolLimit symbolOpacity symbolSize
+    symbolStrokeColor symbolStrokeWidth symbolType test text tickColor tickCount tickMinStep ticks
+    title titleAlign titleAnchor titleColor titleFontSize titleLimit titlePadding toggle tooltip
+    transform type usermeta value values vconcat view views width x x2 x2Offset xOffset y y2
+    y2Offset yOffset zero
 """
 MEMBERS = frozenset(MEMBER_NAMES.split())
 MARKS = {"area", "bar", "circle", "line", "point", "rect", "rule", "square", "text", "tick"}

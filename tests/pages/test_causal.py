@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import core
-from app.charts.token_table import PICKED
+from app.charts.regions import PICKED
 from app.shell.ledger import LEDGER
 from app.shell.models import load
 from app.words import percent

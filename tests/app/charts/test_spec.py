@@ -22,13 +22,14 @@ from app.charts.flow import flow_chart
 from app.charts.grid import coefficient_chart, cosine_table, neuron_table, span_table
 from app.charts.palette import RAMPS, luminance, ramp
 from app.charts.rank_length import rank_by_length
+from app.charts.regions import PICKED, Region
 from app.charts.scatter import agreement_chart
 from app.charts.spec import arrow_bytes, specification
 from app.charts.strength import perplexity_by_layer, rate_by_layer
 from app.charts.studies import relative_rank_by_layer, share_by_layer
 from app.charts.study_lengths import mean_rank_by_length
 from app.charts.style import along, each_once, in_layer, layered
-from app.charts.token_table import PICKED, Quantity, Region, token_table
+from app.charts.token_table import Quantity, token_table
 from app.charts.two_sides import difference_bars, side_curves
 from tests.app.charts.test_before_after import TABLE as ASKED_TWICE
 from tests.app.charts.test_charts import (
