@@ -1,6 +1,7 @@
 """The arrows between the rooms: who may import whom, read from the imports themselves.
 
-core: errors <- model <- gradients <- editing and studies, which do not know each other.
+core: errors <- model <- gradients <- editing and studies, which do not know each other <-
+benchmarking; model <- cluster <- studies and benchmarking.
 app: words, titles, outliers and settings <- charts <- findings <- work <- workshop <- shell <-
 gallery <- notebook <- lessons <- cells; pages <- main.
 """
@@ -15,7 +16,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 MODEL, GRADIENTS = "core.model", "core.gradients"
 EDITING, STUDIES = "core.editing", "core.studies"
-CORE = ("core.errors", MODEL, GRADIENTS, EDITING, STUDIES, "core")
+CLUSTER, BENCHMARKING = "core.cluster", "core.benchmarking"
+CORE = ("core.errors", MODEL, GRADIENTS, CLUSTER, EDITING, STUDIES, BENCHMARKING, "core")
 BELOW_THE_SHELL = (
     "app.words",
     "app.titles",
@@ -35,14 +37,20 @@ APP = (
     "app.cells",
 )
 # Each room, and what it may import besides itself. `core` is its public face.
-ROOMS = {
-    "core.errors": (),
-    MODEL: ("core.errors",),
-    GRADIENTS: ("core.errors", MODEL),
-    EDITING: ("core.errors", MODEL, GRADIENTS),
-    STUDIES: ("core.errors", MODEL, GRADIENTS),
-    "core": CORE,
-} | {room: (*CORE, *APP[:place]) for place, room in enumerate(APP)}
+ROOMS = (
+    {
+        "core.errors": (),
+        MODEL: ("core.errors",),
+        GRADIENTS: ("core.errors", MODEL),
+        EDITING: ("core.errors", MODEL, GRADIENTS),
+        STUDIES: ("core.errors", MODEL, GRADIENTS, CLUSTER),
+        CLUSTER: ("core.errors", MODEL),
+        BENCHMARKING: ("core.errors", MODEL, GRADIENTS, CLUSTER, EDITING, STUDIES),
+        "core.benchmark": CORE,  # its command line
+        "core": CORE,
+    }
+    | {room: (*CORE, *APP[:place]) for place, room in enumerate(APP)}
+)
 ROOMS |= {"app.main": (*CORE, *APP), "app": (), "pages": (*CORE, *APP)}
 ROOMS |= {"app.workshop.__main__": (*CORE, *APP)}  # a command of its own, like app.main
 

@@ -44,6 +44,10 @@ class Record:
     paraphrases: tuple[str, ...] = ()
     neighbours: tuple[str, ...] = ()
     group: str = ""
+    # What only the benchmark needs; not in the repr, by which studies know their records again.
+    generation_prompts: tuple[str, ...] = field(default=(), repr=False)
+    relation: str = field(default="", repr=False)  # "P103"
+    target_id: str = field(default="", repr=False)  # of the new target, "Q1860"
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,10 @@ def save_counterfact(records: Records, file: Path) -> None:
             }
             if record.group or record.subject is None or record.target_true is None:
                 item["group"] = record.group
+            if record.generation_prompts:
+                item["generation_prompts"] = record.generation_prompts
+            if record.relation or record.target_id:
+                item["relation_id"], item["target_new_id"] = record.relation, record.target_id
             lines.write(json.dumps(item) + "\n")
 
 
@@ -206,6 +214,9 @@ def parse_original(item: dict, rewrite: object, index: int) -> Record:
         target_true=target_of(rewrite, "target_true"),
         paraphrases=texts_of(item, "paraphrase_prompts"),
         neighbours=texts_of(item, "neighborhood_prompts"),
+        generation_prompts=texts_of(item, "generation_prompts"),
+        relation=name_in(rewrite, "relation_id"),
+        target_id=name_in(rewrite.get("target_new"), "id"),
     )
 
 
@@ -226,6 +237,9 @@ def parse_flat(item: dict, index: int) -> Record:
         paraphrases=texts_of(item, "rephrase_prompt"),
         neighbours=texts_of(item, "locality_prompt"),
         group=group if own else "",
+        generation_prompts=texts_of(item, "generation_prompts"),
+        relation=name_in(item, "relation_id"),
+        target_id=name_in(item, "target_new_id"),
     )
 
 
@@ -264,6 +278,13 @@ def texts_of(item: dict, name: str) -> tuple[str, ...]:
     value = item.get(name)
     values = value if isinstance(value, list) else [value]
     return tuple(v for v in values if isinstance(v, str) and v.strip() and is_whole(v))
+
+
+def name_in(item: object, name: str) -> str:
+    """A short name in an object; empty where it is missing or none."""
+    value = item.get(name) if isinstance(item, dict) else None
+    short = isinstance(value, str) and len(value) <= LONGEST_ID and is_whole(value)
+    return value if short else ""
 
 
 def case_id_of(item: dict, index: int) -> int | str:

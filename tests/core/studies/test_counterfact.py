@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from core import PromptError, Record, load_counterfact
+from core import PromptError, Record, load_counterfact, save_counterfact
 from core.studies.counterfact import LONGEST_TEXT, MINI_COUNTERFACT
 from tests.conftest import SHARED
 
@@ -66,7 +66,26 @@ def test_the_original_schema(form):
         target_true="Hawaii",
         paraphrases=("Obama is from", "Obama comes from"),
         neighbours=("Trump grew up in",),
+        target_id=ORIGINAL["requested_rewrite"]["target_new"]["id"],
     )
+
+
+def test_what_the_benchmark_needs_is_read_and_kept(tmp_path):
+    relation = {"relation_id": "P19", "target_new": {"str": "Paris", "id": "Q90"}}
+    item = rewrite(**relation) | {"generation_prompts": ["Obama lives in", 3, "Obama's home is"]}
+    records = load(as_list(item, ORIGINAL | {"case_id": 8}))
+    assert records[0].generation_prompts == ("Obama lives in", "Obama's home is")
+    assert (records[0].relation, records[0].target_id) == ("P19", "Q90")
+    save_counterfact(records, tmp_path / "kept.jsonl")
+    again = load_counterfact(tmp_path / "kept.jsonl")
+    assert again.records == records.records
+    assert again.digest == records.digest
+
+
+@pytest.mark.parametrize("relation", [None, 3, "P" * 500, ["P19"]])
+def test_a_relation_that_is_no_name_is_none(relation):
+    (record,) = load(as_list(rewrite(relation_id=relation)))
+    assert record.relation == ""
 
 
 @pytest.mark.parametrize("form", [as_list, as_lines])
