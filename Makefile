@@ -36,6 +36,7 @@ screenshot: $(VENV)/.installed-dev
 lock: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet uv==0.13.9
 	$(LOCK) requirements.txt --output-file requirements.lock
+	$(LOCK) requirements-cluster.txt --output-file requirements-cluster.lock
 	$(LOCK) requirements-dev.txt --output-file requirements-dev.lock
 
 # For every system and Python from 3.11 on, at the newest versions that go together.
