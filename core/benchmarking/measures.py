@@ -26,7 +26,8 @@ SHARES = (
     "reversed_success",
 )
 MEASURES = (*SHARES, "entropy", "reference", "perplexity", "seconds", "bytes")
-COLUMNS = ("record", "case_id", "method", *MEASURES, "problem", "text", "said")
+TEXTS = ("case_id", "method", "problem", "text", "said", "nlls")
+COLUMNS = ("record", "case_id", "method", *MEASURES, "problem", "text", "said", "nlls")
 KINDS = ("rewrite", "paraphrase", "neighbour", "negation", "reversed")
 
 

@@ -6,7 +6,7 @@ z + x U V^T, by a hook that lives as long as one locked call.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -16,6 +16,8 @@ from core.model.architectures import shape_in_out
 from core.model.capture import exclusive
 from core.model.edits import Change, Edit, check_fits
 from core.model.language_model import LanguageModel
+
+Hook = tuple[nn.Module, Callable]  # a module and its forward hook
 
 
 @contextmanager
@@ -40,22 +42,72 @@ def turn(model: LanguageModel, edits: Sequence[Edit], *, gradients: bool) -> Ite
 @contextmanager
 def changed(model: LanguageModel, changes: Sequence[Change]) -> Iterator[None]:
     """Like `edited`, for changes whose shapes are known to fit."""
-    by_site: dict[tuple[str, int], list[Change]] = {}
-    for change in changes:
-        by_site.setdefault((change.matrix, change.layer), []).append(change)
-    with ExitStack() as stack:
-        for (matrix, layer), group in by_site.items():
-            first = 0
-            for module in model.modules(matrix, layer):
-                last = first + shape_in_out(module)[1]
-                hook = module.register_forward_hook(adding(group, slice(first, last), module))
-                stack.callback(hook.remove)
-                first = last
+    with hooked(hooks_of(model, [(slice(None), changes)])):
         yield
 
 
-def adding(changes: Sequence[Change], columns: slice, module: nn.Module):
-    """A forward hook that adds x U V^T of all changes, in float32 at least, to the output.
+def row_hooks(model: LanguageModel, groups: Sequence[tuple[slice, Sequence[Edit]]]) -> list[Hook]:
+    """Hooks for `hooked` that put other edits on each group of a batch's rows: (rows, edits).
+
+    The groups do not overlap; rows in none are the unedited model's. So many edits are judged in
+    one pass of the shared model. Raises EditError for an edit that does not fit.
+    """
+    for _, edits in groups:
+        check_fits(model, edits)
+    parts = [
+        (rows, [change for edit in edits for change in edit.changes]) for rows, edits in groups
+    ]
+    return hooks_of(model, parts)
+
+
+@contextmanager
+def hooked(hooks: Sequence[Hook]) -> Iterator[None]:
+    """The hooks on their modules until the block ends; use it inside `exclusive`."""
+    with ExitStack() as stack:
+        for module, hook in hooks:
+            stack.callback(module.register_forward_hook(hook).remove)
+        yield
+
+
+def hooks_of(model: LanguageModel, groups: Sequence[tuple[slice, Sequence[Change]]]) -> list[Hook]:
+    """One hook for each module that a change is on."""
+    by_site: dict[tuple[str, int], list[tuple[slice, list[Change]]]] = {}
+    for rows, changes in groups:
+        own: dict[tuple[str, int], list[Change]] = {}
+        for change in changes:
+            own.setdefault((change.matrix, change.layer), []).append(change)
+        for site, group in own.items():
+            by_site.setdefault(site, []).append((rows, group))
+    hooks = []
+    for (matrix, layer), parts in by_site.items():
+        first = 0
+        for module in model.modules(matrix, layer):
+            last = first + shape_in_out(module)[1]
+            columns = slice(first, last)
+            added = [(rows, change_of(group, columns, module)) for rows, group in parts]
+            hooks.append((module, adding(added)))
+            first = last
+    return hooks
+
+
+def adding(added: Sequence[tuple[slice, Callable[[Tensor], Tensor]]]) -> Callable:
+    """A forward hook that adds to each group's rows of the output what it makes of the input."""
+
+    def add(_: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
+        if len(added) == 1 and added[0][0] == slice(None):
+            return output + added[0][1](inputs[0]).to(output.dtype)
+        output = output.clone()
+        for rows, change in added:
+            output[rows] += change(inputs[0][rows]).to(output.dtype)
+        return output
+
+    return add
+
+
+def change_of(
+    changes: Sequence[Change], columns: slice, module: nn.Module
+) -> Callable[[Tensor], Tensor]:
+    """What x U V^T of all changes adds to a module's output, in float32 at least.
 
     Factors of several changes are set side by side, so that ten edits cost two products.
     """
@@ -69,11 +121,8 @@ def adding(changes: Sequence[Change], columns: slice, module: nn.Module):
         v = torch.cat([change.v[columns].to(**place) for change in low_rank], 1)  # (d_out, r)
         pairs.append((u, v))
 
-    def add(_: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
-        x = inputs[0].to(place["dtype"])
-        for u, v in pairs:
-            change = x @ u if v is None else (x @ u) @ v.mT
-            output = output + change.to(output.dtype)
-        return output
+    def change(x: Tensor) -> Tensor:
+        x = x.to(place["dtype"])
+        return sum(x @ u if v is None else (x @ u) @ v.mT for u, v in pairs)
 
-    return add
+    return change

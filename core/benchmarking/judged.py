@@ -1,0 +1,197 @@
+"""A record, edited by each method and judged: the rows that the benchmark consists of.
+
+This is what a worker does, on whatever machine; everything it needs is in the Task.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from core.benchmarking.asked import Question, questions_of
+from core.benchmarking.evaluate import (
+    TURN_TOKENS,
+    Reading,
+    Variant,
+    continuations,
+    perplexities,
+    readings,
+)
+from core.benchmarking.measures import KINDS, MEASURES, magnitude, mean, success
+from core.benchmarking.specs import ORIGINAL, parse_spec
+from core.benchmarking.templates import generation_prompts
+from core.benchmarking.text_metrics import ngram_entropy, writes
+from core.editing.ask import continuation
+from core.editing.edit_strength import text_ids
+from core.editing.methods import edit
+from core.errors import BackwardLensError, EditError, ModelError, PromptError
+from core.model.edits import Edit
+from core.model.language_model import LanguageModel
+from core.studies.counterfact import Record
+
+FREE_TOKENS = 20  # that the model writes by itself after the prompt
+TEXT_LENGTH = 100  # tokens of a sampled text, its prompt's included, as memit's
+Row = dict[str, object]
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One record and what is to be done with it: all that a worker must know."""
+
+    index: int  # its place in the drawn order
+    record: Record
+    methods: tuple[str, ...]  # specs, without the unedited model
+    seed: int
+    generate: bool
+    turn_tokens: int = TURN_TOKENS
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The rows of a record, the unedited model's first, and the texts that each variant wrote."""
+
+    rows: tuple[Row, ...]
+    texts: tuple[tuple[str, ...], ...]  # as many as there are rows; for the reference score
+
+
+def judge(
+    model: LanguageModel, task: Task, on_step: Callable[[int, int], None] | None = None
+) -> Judged:
+    """Edit a record with each method, each apart, and measure all of them in shared passes.
+
+    A method that finds no edit leaves the model as it is, and its row says why; so does every row
+    of a record that does not fit the model, with NaN for its measures. `on_step` is called within
+    the edits and may raise Cancelled. Raises ModelError for a model whose output is no number.
+    """
+    specs = (ORIGINAL, *task.methods)
+    try:
+        questions = questions_of(model, task.record)
+    except PromptError as error:
+        return Judged(tuple(unmeasured(task, spec, str(error)) for spec in specs), ((),) * len(specs))
+    made = {spec: edited_by(model, task.record, spec, on_step) for spec in task.methods}
+    variants: list[Variant] = [(), *([e] if isinstance(e, Edit) else [] for e in made.values())]
+    found = readings(model, questions, variants, turn_tokens=task.turn_tokens)
+    if not all(math.isfinite(value) for reading in found[0] for value in reading.nll):
+        raise ModelError(
+            f"The output of {model.name} is not a number. Its weights are damaged, or too large "
+            "for this precision: download the model again, or load it with dtype float32."
+        )
+    free, texts = written(model, task, variants)
+    costs = perplexities(model, text_ids(model, None), variants, turn_tokens=task.turn_tokens)
+    rows = []
+    for i, spec in enumerate(specs):
+        row = unmeasured(task, spec, "") | shares(questions, found[i], found[0])
+        row |= {"text": free[i], "perplexity": costs[i]}
+        row["generated"] = float(writes(free[i], task.record.target_new))
+        if texts[i]:
+            row["entropy"] = mean([ngram_entropy(text) for text in texts[i]])
+        row |= in_words(model, questions, found[i])
+        rows.append(row | cost_of(made.get(spec)))
+    return Judged(tuple(rows), tuple(map(tuple, texts)))
+
+
+def unmeasured(task: Task, spec: str, problem: str) -> Row:
+    """A row without measures yet."""
+    names = {"record": task.index, "case_id": str(task.record.case_id), "method": spec}
+    texts = {"problem": problem, "text": "", "said": "[]", "nlls": "{}"}
+    return names | dict.fromkeys(MEASURES, math.nan) | texts
+
+
+def edited_by(
+    model: LanguageModel, record: Record, spec: str, on_step: Callable[[int, int], None] | None
+) -> Edit | str:
+    """The edit, or why there is none."""
+    method, settings = parse_spec(spec)
+    try:
+        return edit(
+            model,
+            record.prompt,
+            record.target_new,
+            method=method,
+            subject=record.subject,
+            on_step=on_step,
+            **settings,
+        )
+    except (EditError, PromptError, ModelError) as error:
+        log.info("%s, case %s: %s", spec, record.case_id, error)
+        return str(error)
+
+
+def cost_of(made: Edit | str | None) -> Row:
+    if isinstance(made, Edit):
+        return {"seconds": made.seconds, "bytes": float(made.size)}
+    return {"problem": made or ""}
+
+
+def written(
+    model: LanguageModel, task: Task, variants: Sequence[Variant]
+) -> tuple[list[str], list[list[str]]]:
+    """What each variant writes by itself after the record's prompt; and its sampled texts, prompt
+    included, none without `generate`."""
+    ids = model.encode(task.record.prompt)
+    free = continuations(model, [ids], variants, length=len(ids) + FREE_TOKENS, chances=None)
+    own = [continuation(model, ids, rows[0]) for rows in free]
+    prompts = [model.encode(p) for p in generation_prompts(task.record)] if task.generate else []
+    length = min(TEXT_LENGTH, model.context_length)
+    generator = torch.Generator().manual_seed(task.seed * 1_000_003 + task.index)
+    chances = torch.rand(len(prompts), length, generator=generator, dtype=torch.float64)
+    sampled = continuations(model, prompts, variants, length=length, chances=chances)
+    return own, [[text_of(model, row) for row in rows] for rows in sampled]
+
+
+def text_of(model: LanguageModel, ids: Sequence[int]) -> str:
+    return model.tokenizer.decode(
+        list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+    )
+
+
+def shares(
+    questions: Sequence[Question], found: Sequence[Reading], before: Sequence[Reading]
+) -> Row:
+    """The measures of one variant that its answers give; `before` is the unedited model's."""
+    by_kind: dict[str, list[tuple[Reading, Reading, Question]]] = {kind: [] for kind in KINDS}
+    for asked, now, then in zip(questions, found, before, strict=True):
+        by_kind[asked.kind].append((now, then, asked))
+    row: Row = {}
+    names = {"rewrite": "efficacy", "paraphrase": "paraphrase", "neighbour": "neighbourhood"}
+    for kind, name in names.items():
+        own = [now for now, _, _ in by_kind[kind]]
+        row[f"{name}_acc"] = mean([float(reading.right[0]) for reading in own])
+        row[f"{name}_success"] = mean([success(*reading.nll) for reading in own])
+        row[f"{name}_diff"] = mean([magnitude(*reading.nll) for reading in own])
+    row["kept"] = mean([float(now.answer == old.answer) for now, old, _ in by_kind["neighbour"]])
+    row["negation"] = mean(
+        [float(now.answer != asked.wanted.id) for now, _, asked in by_kind["negation"]]
+    )
+    turned = by_kind["reversed"]
+    row["reversed_acc"] = mean([float(now.right[0]) for now, _, _ in turned])
+    row["reversed_success"] = mean([success(now.nll[0], old.nll[0]) for now, old, _ in turned])
+    return row
+
+
+def in_words(
+    model: LanguageModel, questions: Sequence[Question], found: Sequence[Reading]
+) -> Mapping[str, str]:
+    """`said` and `nlls` of a row: every question with its answer, and the numbers behind it."""
+    said = [
+        [asked.kind, asked.prompt, model.token_text(asked.wanted.id), model.token_text(now.answer)]
+        for asked, now in zip(questions, found, strict=True)
+    ]
+    numbers: dict[str, list[list[float]]] = {}
+    for asked, now in zip(questions, found, strict=True):
+        if asked.other is not None:
+            new, true = now.nll if asked.kind != "neighbour" else now.nll[::-1]
+            values = [plain(new), plain(true), int(now.right[0])]
+            numbers.setdefault(asked.kind, []).append(values)
+    return {"said": json.dumps(said, ensure_ascii=False), "nlls": json.dumps(numbers)}
+
+
+def plain(value: float) -> float | None:
+    """As JSON has numbers: rounded, and nothing for what is none."""
+    return round(value, 6) if math.isfinite(value) else None
