@@ -21,13 +21,18 @@ MOST_TEXT = 32 * 2**20  # bytes of all texts of a column
 
 
 def read_table(
-    content: bytes, texts: Sequence[str], numbers: Sequence[str], *, most_rows: int
+    content: bytes,
+    texts: Sequence[str],
+    numbers: Sequence[str],
+    *,
+    most_rows: int,
+    most_columns: int = MOST_COLUMNS,
 ) -> pd.DataFrame:
     """The named columns of a parquet file, in this order; raises ValueError for a table that is too
     large or of another kind."""
     file = pq.ParquetFile(io.BytesIO(content), read_dictionary=list(texts))
     meta = file.metadata
-    if meta.num_rows > most_rows or meta.num_columns > MOST_COLUMNS:
+    if meta.num_rows > most_rows or meta.num_columns > most_columns:
         raise ValueError(f"a table of {meta.num_rows} x {meta.num_columns}")
     if not meta.num_rows:  # its columns are of no kind
         return pd.DataFrame(columns=[*texts, *numbers])

@@ -35,14 +35,14 @@ def as_zip(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def reader(source: str | Path | bytes) -> Callable[[str], bytes]:
+def reader(source: str | Path | bytes, *, largest: int = LARGEST_FILE) -> Callable[[str], bytes]:
     """A function that reads a file of a study by its name."""
     if not isinstance(source, bytes) and Path(source).is_dir():
         return lambda name: (Path(source) / Path(name).name).read_bytes()
     archive = zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source)
 
     def read(name: str) -> bytes:
-        if archive.getinfo(name).file_size > LARGEST_FILE:
+        if archive.getinfo(name).file_size > largest:
             raise ValueError(f"{name} is too large")
         return archive.read(name)
 
