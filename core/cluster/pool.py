@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Protocol, TypeVar
 
 from core.model.language_model import LanguageModel
@@ -16,11 +16,12 @@ class Pool(Protocol):
 
     def map(
         self, work: Callable[[LanguageModel, Item], Result], items: Sequence[Item]
-    ) -> Iterator[tuple[int, Result]]:
+    ) -> Generator[tuple[int, Result], None, None]:
         """(index of the item, `work(model, item)`) as they are finished, in whatever order.
 
-        Each item comes exactly once. `work` is a function of a module's, which other processes find
-        by its name. What it raises ends the iteration.
+        Each item comes exactly once; closing it gives the rest up. `work` is a function of a module's, which other processes find
+        by its name, or a functools.partial of one: what that holds goes to each worker once. What
+        it raises ends the iteration.
         """
         ...
 
@@ -33,6 +34,6 @@ class OneProcess:
 
     def map(
         self, work: Callable[[LanguageModel, Item], Result], items: Sequence[Item]
-    ) -> Iterator[tuple[int, Result]]:
+    ) -> Generator[tuple[int, Result], None, None]:
         for i, item in enumerate(items):
             yield i, work(self.model, item)

@@ -10,16 +10,19 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from core.errors import Cancelled, PromptError
+from core.cluster.pool import OneProcess, Pool
+from core.errors import Cancelled, ModelError, PromptError
 from core.gradients.rank import mlp_matrices
 from core.model.architectures import MATRICES
 from core.model.fingerprint import fingerprint
 from core.model.language_model import LanguageModel
-from core.studies.batches import passes, task_of, token_budget, trace_batch
+from core.studies.batches import Task, passes, task_of, token_budget, trace_batch
 from core.studies.counterfact import Record
 from core.studies.each import check_room
 from core.studies.header import Header
@@ -29,6 +32,9 @@ from core.studies.tables import Study
 TYPICAL_LENGTH = 16  # tokens of a CounterFact prompt, for the size of a batch
 LARGEST_BATCH = 32
 SECONDS_BETWEEN_SAVES = 1.0
+
+# A batch's records that fit the model, with what was found of each; the others, with the reason.
+Traced = tuple[list[tuple[Task, dict[str, object]]], list[tuple[str, str]]]
 
 
 def study(
@@ -40,6 +46,7 @@ def study(
     on_step: Callable[[int, int], None] | None = None,
     save_to: str | Path | None = None,
     batch_size: int | None = None,
+    pool: Pool | None = None,
 ) -> Study:
     """Trace `limit` records, drawn with `seed`, towards their new targets, and average.
 
@@ -48,8 +55,9 @@ def study(
     called again, neither repeating nor losing a record. The model is held for one batch at a time;
     `batch_size` 1 lets other users in after every record. Records that do not fit the model are
     left out and listed in `header.skipped`. Where they name two or more groups, the study has its
-    tables for each (`of_group`), and `compare_groups` compares them. Raises PromptError for a limit
-    below 1, no records, too many groups, and a folder that holds another study.
+    tables for each (`of_group`), and `compare_groups` compares them. With a `pool` its workers
+    trace the batches, which are counted here in their order: the same study. Raises PromptError for
+    a limit below 1, no records, too many groups, and a folder that holds another study.
     """
     if limit < 1 or not len(records):
         what = f"The limit is {limit}" if limit < 1 else "There are no records"
@@ -61,21 +69,24 @@ def study(
     if folder is not None:
         state = Study.resume(folder, state)
     started, saved = time.perf_counter() - state.header.seconds, time.monotonic()
-    size = state.header.batch_size
-    while (done := state.header.done) < len(drawn):
-        state = advanced(model, state, drawn[done : done + size])
-        state = replace(state, header=replace(state.header, seconds=time.perf_counter() - started))
-        finished = state.header.done == len(drawn)
-        if folder is not None and (finished or time.monotonic() - saved > SECONDS_BETWEEN_SAVES):
-            state.save(folder)
-            saved = time.monotonic()
-        try:
-            if on_step is not None:
-                on_step(state.header.done, len(drawn))
-        except Cancelled:
-            if folder is not None:
+    size, done = state.header.batch_size, state.header.done
+    batches = [drawn[i : i + size] for i in range(done, len(drawn), size)]
+    with closing(traced_in_order(pool or OneProcess(model), weights_name(model), batches)) as steps:
+        for found in steps:
+            state = advanced(state, *found)
+            spent = time.perf_counter() - started
+            state = replace(state, header=replace(state.header, seconds=spent))
+            due = time.monotonic() - saved > SECONDS_BETWEEN_SAVES
+            if folder is not None and (state.header.finished or due):
                 state.save(folder)
-            raise
+                saved = time.monotonic()
+            try:
+                if on_step is not None:
+                    on_step(state.header.done, len(drawn))
+            except Cancelled:
+                if folder is not None:
+                    state.save(folder)
+                raise
     return state
 
 
@@ -128,9 +139,27 @@ def usual_batch(model: LanguageModel) -> int:
     return min(LARGEST_BATCH, max(1, token_budget(model) // TYPICAL_LENGTH))
 
 
-def advanced(model: LanguageModel, state: Study, batch: list[Record]) -> Study:
-    """The study with one more batch counted."""
-    tasks, skipped = [], list(state.header.skipped)
+def traced_in_order(pool: Pool, weights: str, batches: list[list[Record]]) -> Iterator[Traced]:
+    """Each batch traced, in the order of the batches, whenever the workers finish them."""
+    early: dict[int, Traced] = {}
+    following = 0
+    with closing(pool.map(partial(traced, weights), batches)) as results:
+        for i, found in results:
+            early[i] = found
+            while following in early:
+                yield early.pop(following)
+                following += 1
+
+
+def traced(weights: str, model: LanguageModel, batch: list[Record]) -> Traced:
+    """What a study counts of a batch. Raises ModelError where a worker has another model."""
+    if weights_name(model) != weights:
+        raise ModelError(
+            f"A worker's model, {model.name}, has other weights or another precision "
+            f"({weights_name(model)}) than this one ({weights}). Use the same files on each "
+            "machine, and name the precision (dtype)."
+        )
+    tasks, skipped = [], []
     for record in batch:
         try:
             tasks.append(task_of(model, record))
@@ -141,14 +170,21 @@ def advanced(model: LanguageModel, state: Study, batch: list[Record]) -> Study:
         for rows in passes(tasks, token_budget(model))
         for pair in zip(rows, trace_batch(model, rows), strict=True)
     ]
+    return found, skipped
+
+
+def advanced(
+    state: Study, found: list[tuple[Task, dict[str, object]]], skipped: list[tuple[str, str]]
+) -> Study:
+    """The study with one more batch counted."""
     answers = [record["correct"] for _, record in found]
     header = replace(
         state.header,
-        done=state.header.done + len(batch),
-        counted=state.header.counted + len(tasks),
+        done=state.header.done + len(found) + len(skipped),
+        counted=state.header.counted + len(found),
         asked=state.header.asked + len(answers) - answers.count(None),
         correct=state.header.correct + answers.count(True),
-        skipped=tuple(skipped),
+        skipped=(*state.header.skipped, *skipped),
     )
     return state.with_more(found, header)
 
