@@ -55,14 +55,15 @@ def preflight(
 def estimated_bytes(
     model: LanguageModel, method: str, settings: dict[str, object], length: int
 ) -> int:
-    """What the change will take, in float32: factors, or for Adam the whole matrix."""
+    """What the change will take, in float32: factors and keys, or for Adam the whole matrix."""
     matrices = settings.get("matrices") or (settings.get("matrix", "ff2"),)
     layers = settings.get("layers") or (settings["layer"],)
     shapes = [matrix_shape(model, matrix, layer) for matrix in matrices for layer in layers]
     if method == "adam":
         return sum(4 * d_in * d_out for d_in, d_out in shapes)
     rank = length if method == "sgd" else 1
-    return sum(4 * rank * (d_in + d_out) for d_in, d_out in shapes)
+    keys = 4 * sum(d_in for d_in, _ in shapes) if method in ("rome", "memit") else 0
+    return keys + sum(4 * rank * (d_in + d_out) for d_in, d_out in shapes)
 
 
 def compare_methods(

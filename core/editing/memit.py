@@ -93,8 +93,9 @@ def memit(
     adapt: bool,
     text_file: str | Path | None,
     **search: float,
-) -> tuple[tuple[Change, ...], dict[str, object]]:
-    """A change of rank <= len(facts) for each layer; lambda = weight d_mlp.
+) -> tuple[tuple[Change, ...], dict[str, object], dict[int, Tensor]]:
+    """A change of rank <= len(facts) for each layer, the settings used and the layers' keys;
+    lambda = weight d_mlp.
 
     Steps are reported for the second moments first (tokens), where they are missing, then for the
     search of the facts' values. With `adapt` the changes are tried out, and facts that the model
@@ -124,9 +125,9 @@ def memit(
         for i, goal in zip(left, found, strict=True):
             goals[i] = goal
         for penalty in weights(weight, adapt) if left else []:
-            changes = solved(model, here, goals, layers, penalty, moments, edits)
+            changes, keys = solved(model, here, goals, layers, penalty, moments, edits)
             leads = [lead_after(model, group, edits, changes) for group in templates]
-            attempt = Attempt(changes, leads, place, penalty)
+            attempt = Attempt(changes, keys, leads, place, penalty)
             best = attempt if best is None or attempt.said > best.said else best
             if not unsaid(templates, attempt, ask):
                 break
@@ -137,14 +138,16 @@ def memit(
         "token": best.token,
         "adapt": adapt,
     }
-    return best.changes, used | {"text_file": text_file and str(text_file)} | search
+    used |= {"text_file": text_file and str(text_file)} | search
+    return best.changes, used, best.keys
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """Changes, how each fact's target stands after them, and what was tried."""
+    """Changes, their keys by layer, how each fact's target stands after them, what was tried."""
 
     changes: tuple[Change, ...]
+    keys: dict[int, Tensor]  # (d_mlp, fact)
     leads: list[Lead]
     token: str
     weight: float
@@ -191,16 +194,18 @@ def solved(
     weight: float,
     moments: dict[int, Tensor],
     edits: Sequence[Edit],
-) -> tuple[Change, ...]:
-    """Each layer's share, one after the other."""
+) -> tuple[tuple[Change, ...], dict[int, Tensor]]:
+    """Each layer's share, one after the other, and the keys that it was found with."""
     changes: list[Change] = []
+    kept: dict[int, Tensor] = {}
     for i, layer in enumerate(layers):
         share = 1 / (len(layers) - i)
         keys, missing = state_of(model, templates, goals, layer, layers[-1], edits, changes)
         changes.append(
             layer_change(layer, keys, share * missing, weight * model.d_mlp * moments[layer])
         )
-    return tuple(changes)
+        kept[layer] = keys.float()
+    return tuple(changes), kept
 
 
 def residual_goals(

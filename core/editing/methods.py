@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from torch import Tensor
+
 from core.editing import fine_tuning, forward_shift, gradient_step, memit, rome
 from core.errors import EditError, PromptError
 from core.model.edits import Change, Edit, Fact, check_fits
@@ -16,7 +18,10 @@ from core.model.tokens import check_text
 
 PLACES = ("layer", "layers", "matrix", "matrices")
 STRENGTHS = ("eta", "lr", "steps")
-Run = Callable[..., tuple[tuple[Change, ...], dict[str, object]]]
+Settings = dict[str, object]
+Keys = Mapping[int, Tensor]  # layer -> (d_mlp, fact)
+# The changes, the settings that they took and, for methods that have them, the facts' keys.
+Run = Callable[..., tuple[tuple[Change, ...], Settings] | tuple[tuple[Change, ...], Settings, Keys]]
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ def edit_many(
     check_facts(model, asked, method, chosen)
     check_fits(model, edits)
     start = time.perf_counter()
-    changes, used = chosen.run(
+    changes, used, *keys = chosen.run(
         model, asked, edits=edits, on_step=on_step or (lambda done, total: None), **settings
     )
     return Edit(
@@ -121,6 +126,7 @@ def edit_many(
         model_name=model.name,
         model_fingerprint=fingerprint(model),
         seconds=time.perf_counter() - start,
+        keys=MappingProxyType(dict(*keys)),
     )
 
 

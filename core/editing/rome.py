@@ -117,8 +117,8 @@ def rome(
     adapt: bool,
     text_file: str | Path | None,
     **search: float,
-) -> tuple[tuple[Change, ...], dict[str, object]]:
-    """One change of rank 1 of one FF2.
+) -> tuple[tuple[Change, ...], dict[str, object], dict[int, Tensor]]:
+    """One change of rank 1 of one FF2, the settings used and the key that they found.
 
     Steps are reported for the second moments first (tokens), where they are missing, then for the
     search of the value. Key and value are read on the edited model, second moments on the bare one.
@@ -136,12 +136,12 @@ def rome(
     for group, place, whole in attempts(templates, token, in_place, adapt):
         if best and best.lead.meets(group.goal):
             break
-        change, used_search = change_for(
+        change, key, used_search = change_for(
             model, group, layer, moment, place, whole, Search(**search), edits, on_step
         )
         lead = lead_after(model, templates, edits, [change])
         if best is None or lead.rank > best.lead.rank:
-            best = Attempt(change, lead, place, whole, used_search)
+            best = Attempt(change, key, lead, place, whole, used_search)
     used = {
         "layer": best.change.layer,
         "contexts": contexts,
@@ -150,14 +150,15 @@ def rome(
         "adapt": adapt,
         "text_file": text_file and str(text_file),
     }
-    return (best.change,), used | asdict(best.search)
+    return (best.change,), used | asdict(best.search), {layer: best.key[:, None]}
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A change, how the target stands after it, and its settings."""
+    """A change, its key (d_mlp,), how the target stands after it, and its settings."""
 
     change: Change
+    key: Tensor
     lead: Lead
     token: str
     in_place: bool
@@ -186,13 +187,14 @@ def change_for(
     search: Search,
     edits: Sequence[Edit],
     on_step: Callable[[int, int], None],
-) -> tuple[Change, Search]:
-    """One way's change, and the numbers that its search took."""
+) -> tuple[Change, Tensor, Search]:
+    """One way's change, its key (d_mlp,), and the numbers that its search took."""
     if token == "last":
         templates, search = at_last_token(templates), replace(search, kl=0.0)
     with turn(model, edits, gradients=False):
         inputs, outputs = observe(model, templates, "ff2", layer)
-    value, u = balanced(outputs), direction(moment, inputs)
+    value, key = balanced(outputs), balanced(inputs).cpu()
+    u = direction(moment, key)
     found = find_shift(
         model,
         templates,
@@ -203,12 +205,13 @@ def change_for(
         on_step=on_step,
         direction=u if in_place else None,
     )
-    return Change("ff2", layer, u=u[:, None], v=found.shift.cpu()[:, None]), found.search
+    change = Change("ff2", layer, u=u[:, None], v=found.shift.cpu()[:, None])
+    return change, key, found.search
 
 
-def direction(moment: Tensor, inputs: Tensor) -> Tensor:
-    """u ~ C^-1 k with k u = 1 for the average key k of inputs (row, d_mlp): (d_mlp,)."""
-    k = balanced(inputs).double().cpu()
+def direction(moment: Tensor, key: Tensor) -> Tensor:
+    """u ~ C^-1 k with k u = 1 for the average key k: (d_mlp,)."""
+    k = key.double()
     u = torch.linalg.solve(moment, k)
     return (u / (k @ u)).float()
 

@@ -1,8 +1,9 @@
 """The file of an edit: safetensors, with one JSON header in its metadata.
 
-Its tensors are factors, named "<change>.<u, v or dense>". This module knows tensors and plain
-values, not what an edit is. Nothing is pickled, nothing is code. A file may come from anyone:
-everything about it is checked before a tensor is made.
+Its tensors are factors, named "<change>.<u, v or dense>", and keys, named "keys.<layer>", which
+older files lack. This module knows tensors and plain values, not what an edit is. Nothing is
+pickled, nothing is code. A file may come from anyone: everything about it is checked before a
+tensor is made.
 """
 
 from __future__ import annotations
@@ -110,20 +111,25 @@ def opened(data: bytes, max_bytes: int) -> EditFile:
 
 def checked(header: dict) -> dict[str, object]:
     """The header's values, each of its kind: name, method, model_name, model_fingerprint (texts),
-    hyperparameters, facts (prompt, subject or None, target), changes (matrix, layer), seconds."""
+    hyperparameters, facts (prompt, subject or None, target), changes (matrix, layer), keys (the
+    layers that have them; none in older files), seconds."""
     facts = tuple(
         (text(prompt), None if subject is None else text(subject), text(target))
         for prompt, subject, target in header["facts"]
     )
     changes = tuple((text(matrix), whole(layer)) for matrix, layer in header["changes"])
+    keys = tuple(whole(layer) for layer in header.get("keys", ()))
     seconds = float(header["seconds"])
     if not facts or not changes or not math.isfinite(seconds):
         raise ValueError("nothing in it")
+    if len(set(keys)) < len(keys):
+        raise ValueError("a layer's keys twice")
     names = ("name", "method", "model_name", "model_fingerprint")
     return {name: text(header[name]) for name in names} | {
         "hyperparameters": {text(k): plain(v) for k, v in header["hyperparameters"].items()},
         "facts": facts,
         "changes": changes,
+        "keys": keys,
         "seconds": seconds,
     }
 
@@ -150,6 +156,11 @@ def plain(value: object) -> object:
     if value is not None and not isinstance(value, str | int | float):
         raise ValueError("no plain value")
     return value
+
+
+def key_name(layer: int) -> str:
+    """The tensor of a layer's keys."""
+    return f"keys.{layer}"
 
 
 def parts_of(i: int, names: Mapping[str, object]) -> set[str]:

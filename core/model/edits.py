@@ -6,7 +6,7 @@ The weights of the shared model are never touched: core.model.edited adds edits 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -18,6 +18,7 @@ from core.model.edit_files import (
     MAX_BYTES,
     content_of,
     damage_is_a_sentence,
+    key_name,
     opened,
     parts_of,
     written,
@@ -73,7 +74,11 @@ class Fact:
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """A change of a model and how it was made. Works with the model of its fingerprint only."""
+    """A change of a model and how it was made. Works with the model of its fingerprint only.
+
+    keys: for each layer whose FF2 the edit aims at with keys, those of its facts, (d_mlp, fact),
+    float32 on the CPU; later edits leave them in place. Empty for methods without keys.
+    """
 
     name: str
     changes: tuple[Change, ...]
@@ -83,10 +88,11 @@ class Edit:
     model_name: str
     model_fingerprint: str
     seconds: float
+    keys: Mapping[int, Tensor] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def prompt(self) -> str:
-        """The prompt of the first fact; only `memit` knows several."""
+        """The prompt of the first fact; some methods learn several at once."""
         return self.facts[0].prompt
 
     @property
@@ -99,8 +105,9 @@ class Edit:
 
     @property
     def size(self) -> int:
-        """Bytes of memory."""
-        return sum(part.nbytes for change in self.changes for part in change.tensors.values())
+        """Bytes of memory, the keys included."""
+        parts = [part for change in self.changes for part in change.tensors.values()]
+        return sum(part.nbytes for part in (*parts, *self.keys.values()))
 
     @property
     def rank(self) -> int:
@@ -142,6 +149,9 @@ def edit_bytes(edit: Edit) -> bytes:
         for i, change in enumerate(edit.changes)
         for name, part in change.tensors.items()
     }
+    if edit.keys:
+        header["keys"] = list(edit.keys)
+        tensors |= {key_name(layer): keys for layer, keys in edit.keys.items()}
     return written(header, tensors)
 
 
@@ -150,18 +160,19 @@ def edit_from_bytes(data: bytes, model: LanguageModel, *, max_bytes: int = MAX_B
     with damage_is_a_sentence():
         file = opened(data, max_bytes)
         header = dict(file.header)
-        sites = header.pop("changes")
+        sites, layers = header.pop("changes"), header.pop("keys")
         header["hyperparameters"] = MappingProxyType(header["hyperparameters"])
         header["facts"] = tuple(Fact(*fact) for fact in header["facts"])
         edit = Edit(changes=(), **header)
         check_fits(model, [edit])  # its fingerprint
-        check_layout(model, sites, file.entries)
+        check_layout(model, sites, file.entries, layers, len(edit.facts))
         tensors = file.tensors()
         changes = tuple(
             Change(*site, **{part: tensors[f"{i}.{part}"] for part in parts_of(i, tensors)})
             for i, site in enumerate(sites)
         )
-    return replace(edit, changes=changes)
+        keys = {layer: tensors[key_name(layer)] for layer in layers}
+    return replace(edit, changes=changes, keys=MappingProxyType(keys))
 
 
 def matrix_shape(model: LanguageModel, matrix: str, layer: int) -> tuple[int, int]:
@@ -190,6 +201,8 @@ def check_fits(model: LanguageModel, edits: Sequence[Edit]) -> None:
             )
         for change in edit.changes:
             check_shape(model, change)
+        for layer, keys in edit.keys.items():
+            check_keys(model, layer, keys.shape, len(edit.facts))
 
 
 def check_shape(model: LanguageModel, change: Change) -> None:
@@ -202,11 +215,31 @@ def check_shape(model: LanguageModel, change: Change) -> None:
         )
 
 
+def check_keys(model: LanguageModel, layer: int, shape: Sequence[int], facts: int) -> None:
+    d_mlp, _ = matrix_shape(model, "ff2", layer)
+    if list(shape) != [d_mlp, facts]:
+        raise EditError(
+            f"The edit's keys of layer {layer} have the shape {str(list(shape))[:40]}, but "
+            f"{model.name} needs {d_mlp} numbers for each of {facts} facts. Make the edit again on "
+            "this model."
+        )
+
+
 def check_layout(
-    model: LanguageModel, sites: Sequence[tuple[str, int]], entries: Mapping[str, dict]
+    model: LanguageModel,
+    sites: Sequence[tuple[str, int]],
+    entries: Mapping[str, dict],
+    layers: Sequence[int] = (),
+    facts: int = 1,
 ) -> None:
-    """Compare every shape of a file with the model's, before a tensor is made."""
-    expected = set()
+    """Compare every shape of a file with the model's, before a tensor is made; `layers` have keys
+    of that many facts."""
+    expected = {key_name(layer) for layer in layers}
+    for layer in layers:
+        entry = entries[key_name(layer)]
+        check_keys(model, layer, entry["shape"], facts)
+        if entry["dtype"] != "F32" or ("ff2", layer) not in sites:
+            raise ValueError("keys in another precision, or of an FF2 that stays as it is")
     for i, (matrix, layer) in enumerate(sites):
         d_in, d_out = matrix_shape(model, matrix, layer)
         if parts_of(i, entries) == {"dense"}:

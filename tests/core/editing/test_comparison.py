@@ -17,6 +17,7 @@ from core import (
 )
 from core.model.architectures import weight_in_out
 from tests.conftest import PROMPT, TARGET
+from tests.core.edited_models import SETTINGS
 
 
 @pytest.mark.parametrize("method", ["forward-shift", "sgd", "adam"])
@@ -59,11 +60,10 @@ def test_verdicts(row, verdict):
     assert verdicts(pd.DataFrame([row]), " T").tolist() == [verdict]
 
 
-@pytest.mark.parametrize("method", ["forward-shift", "sgd", "adam"])
+@pytest.mark.parametrize("method", list(SETTINGS))
 def test_an_estimate_of_memory_is_what_the_edit_takes(model, method):
-    options = {"sgd": {"lr": 0.01}, "adam": {"steps": 2}, "forward-shift": {"eta": 0.1}}[method]
-    cost = preflight(model, PROMPT, method, **options)
-    made = edit(model, PROMPT, TARGET, method=method, **options)
+    made = edit(model, PROMPT, TARGET, method=method, subject="Obama", **SETTINGS[method])
+    cost = preflight(model, PROMPT, method, **SETTINGS[method])
     assert cost.bytes == made.size
     assert cost.seconds > 0
     assert cost.missing == ()

@@ -41,6 +41,7 @@ def test_the_normal_equations_hold_in_every_layer(model):
             left @ change.weight_change.double(), keys @ residual.mT, rtol=1e-3, atol=1e-3
         )
         assert change.rank == len(FACTS)
+        torch.testing.assert_close(found.keys[change.layer], keys.float())
     assert found.layers == (1, 2)
     assert len(found.facts) == 3
     assert found.name == "Obama grew up in → Paris and 2 more"

@@ -56,6 +56,7 @@ def test_k_maps_to_v_exactly(model, target):
     assert shift.norm() > 0.1
     assert shift.norm() <= search.clamp * value.norm() * 1.0001
     assert found.rank == 1
+    torch.testing.assert_close(found.keys[LAYER], key[:, None])
 
 
 def test_in_place_the_search_sees_the_edit_itself(model):

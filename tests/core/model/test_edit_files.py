@@ -2,6 +2,7 @@
 
 import json
 import struct
+from dataclasses import replace
 
 import pytest
 import torch
@@ -41,6 +42,54 @@ def test_an_edit_comes_back_as_it_was(model, tmp_path, dense):
         assert (ours.matrix, ours.layer) == (theirs.matrix, theirs.layer)
         assert torch.equal(ours.weight_change, theirs.weight_change)
     assert answers(model, PROMPT, edits=[back]).equals(answers(model, PROMPT, edits=[edit]))
+
+
+def with_keys(model, keys=None):
+    """An edit of FF2 in layer 1 with the keys of its fact."""
+    keys = torch.arange(model.d_mlp).float()[:, None] if keys is None else keys
+    return replace(random_edit(model, 1), keys={1: keys})
+
+
+def test_keys_come_back_and_count_as_memory(model):
+    edit, bare = with_keys(model), random_edit(model, 1)
+    back = edit_from_bytes(edit_bytes(edit), model)
+    assert list(back.keys) == [1]
+    assert torch.equal(back.keys[1], edit.keys[1])
+    assert back.size == edit.size == bare.size + 4 * model.d_mlp
+
+
+def test_a_file_without_keys_is_as_it_always_was(model):
+    data = edit_bytes(random_edit(model, 1))
+    assert b"keys" not in data
+    assert edit_from_bytes(data, model).keys == {}
+
+
+def test_keys_that_do_not_fit_are_refused(model):
+    u, v = random_edit(model, 1).changes[0].tensors.values()
+    good, factors = with_keys(model).keys[1], {"0.u": u, "0.v": v}
+    broken = {
+        "no tensor": rewritten(model, keys=[1]),
+        "not announced": rewritten(model, {**factors, "keys.1": good}),
+        "announced twice": rewritten(model, {**factors, "keys.1": good}, keys=[1, 1]),
+        "a layer as text": rewritten(model, {**factors, "keys.1": good}, keys=["1"]),
+        "no list": rewritten(model, {**factors, "keys.1": good}, keys=1),
+        "of an FF2 that stays": rewritten(model, {**factors, "keys.2": good}, keys=[2]),
+        "float64": rewritten(model, {**factors, "keys.1": good.double()}, keys=[1]),
+    }
+    for what, data in broken.items():
+        with pytest.raises(EditError, match="no edit, or it is damaged"):
+            pytest.fail(f"{what}: {edit_from_bytes(data, model)}")
+    unfit = {
+        "layers 0 to 3": ({"keys.4": good}, [4]),
+        "needs .* numbers for each of 1 facts": ({"keys.1": good.repeat(1, 2)}, [1]),
+        "keys of layer 1 have the shape": ({"keys.1": good[1:]}, [1]),
+        "not numbers": ({"keys.1": good / 0}, [1]),
+    }
+    for sentence, (tensors, layers) in unfit.items():
+        with pytest.raises(EditError, match=sentence):
+            edit_from_bytes(rewritten(model, factors | tensors, keys=layers), model)
+    with pytest.raises(EditError, match="keys of layer 1"):
+        answers(model, PROMPT, edits=[with_keys(model, good[1:])])
 
 
 def test_bad_files_are_refused_with_a_sentence_and_change_nothing(model):
