@@ -208,4 +208,3 @@ def cut(row: Sequence[int], begun: int, ends: set[int]) -> tuple[int, ...]:
     """Without the end-of-text token and what follows it."""
     end = next((i for i in range(begun, len(row)) if row[i] in ends), len(row))
     return tuple(row[:end])
-

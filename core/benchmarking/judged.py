@@ -73,7 +73,9 @@ def judge(
     try:
         questions = questions_of(model, task.record)
     except PromptError as error:
-        return Judged(tuple(unmeasured(task, spec, str(error)) for spec in specs), ((),) * len(specs))
+        return Judged(
+            tuple(unmeasured(task, spec, str(error)) for spec in specs), ((),) * len(specs)
+        )
     made = {spec: edited_by(model, task.record, spec, on_step) for spec in task.methods}
     variants: list[Variant] = [(), *([e] if isinstance(e, Edit) else [] for e in made.values())]
     found = readings(model, questions, variants, turn_tokens=task.turn_tokens)

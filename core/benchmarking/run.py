@@ -31,7 +31,7 @@ from core.editing.methods import METHODS, settings_of
 from core.editing.second_moments import missing_second_moments, second_moments
 from core.errors import PromptError
 from core.model.language_model import LanguageModel
-from core.studies.counterfact import Record
+from core.studies.counterfact import Record, Records
 from core.studies.study import weights_name
 
 OnStep = Callable[[int, int], None]
@@ -86,7 +86,7 @@ def benchmark(
             store.append(rows_of(task.record, judged, snippets))
             progress.count(len(task.methods) + 1)
         store.compact()
-        return Benchmark(store.header, store.records, store.rows())
+        return Benchmark(store.header, Records(header.records, tuple(drawn)), store.rows())
 
 
 @dataclass
