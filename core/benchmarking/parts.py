@@ -63,10 +63,13 @@ def fitting(name: str, text: object) -> str:
 
 def shortened(text: str) -> str:
     """The first items of a JSON list that is too long; nothing of what is no list."""
-    items = json.loads(text)
+    try:
+        items = json.loads(text)
+    except ValueError:
+        return ""
     while len(text) > LONGEST_JSON and isinstance(items, list):
         items = items[: len(items) * LONGEST_JSON // (len(text) + 1)]
-        text = json.dumps(items)
+        text = json.dumps(items, ensure_ascii=False)
     return text if len(text) <= LONGEST_JSON else ""
 
 

@@ -205,9 +205,14 @@ def kept_header(folder: Path) -> BenchmarkHeader:
 
 
 def read_folder(folder: Path) -> tuple[BenchmarkHeader, Records, pd.DataFrame]:
-    """What a folder holds, also while another one writes it; damaged parts are left out."""
+    """What a folder holds, also while another one writes it; damaged parts are left out.
+
+    Raises PromptError where the header or the records are damaged, too.
+    """
     header = kept_header(folder)
     records = load_counterfact(folder / RECORDS, name=header.records)
+    if len(records) != header.total or digest_of(records) != header.digest:
+        raise PromptError(f"The file {RECORDS} in the folder {folder.name!r} is damaged.")
     for _ in range(TRIES):
         try:
             found = [whole_rows(path, header, records) for path in part_paths(folder)]

@@ -1,9 +1,14 @@
-"""The bootstrap interval of a difference of two means.
+"""The bootstrap interval of a mean, and of a difference of two means.
 
 Expanded percentile interval: Hesterberg, "What Teachers Should Know About the Bootstrap" (The
 American Statistician 69, 2015), section 5. The plain percentile interval is too narrow for few
 values: resampling knows their variance with n for n - 1, and takes the normal distribution's tails.
 Its percentiles are therefore moved out by both, with Student's t for Welch's degrees of freedom.
+
+A share whose records all succeeded, or all failed, has no spread to resample: its bootstrap
+interval has no width, as if it were known for certain. For values that are all 0 or 1 there is
+Wilson's score interval (Wilson 1927; Brown, Cai and DasGupta 2001, who recommend it), which has a
+width at 0 and at 1, too.
 """
 
 from __future__ import annotations
@@ -27,6 +32,42 @@ def difference_interval(
     tail = NormalDist().cdf(-expanded(first, second, level))
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def mean_interval(
+    values: np.ndarray, *, level: float, resamples: int, seed: int
+) -> tuple[float, float]:
+    """Between what the mean of at least two values lies with `level` confidence.
+
+    Of equal values it has no width: nothing is known of how far others would be.
+    """
+    bounds = mean_intervals(values[:, None], level=level, resamples=resamples, seed=seed)
+    return float(bounds[0, 0]), float(bounds[0, 1])
+
+
+def mean_intervals(values: np.ndarray, *, level: float, resamples: int, seed: int) -> np.ndarray:
+    """The `mean_interval` of each column, by the same draws. values: (n, column); returns
+    (column, 2)."""
+    n = len(values)
+    random, rows = np.random.default_rng(seed), max(1, AT_ONCE // n)
+    drawn = []
+    for start in range(0, resamples, rows):
+        size = min(rows, resamples - start)
+        places = random.integers(0, n, (size, n), np.int32) + n * np.arange(size)[:, None]
+        times = np.bincount(places.ravel(), minlength=size * n).reshape(size, n)
+        drawn.append(times.astype(float) @ values / n)
+    normal = NormalDist().inv_cdf((1 + level) / 2)
+    tail = NormalDist().cdf(-student(normal, n - 1) * np.sqrt(n / (n - 1)))
+    return np.quantile(np.concatenate(drawn), [tail, 1 - tail], axis=0).T
+
+
+def wilson_interval(successes: int, n: int, *, level: float) -> tuple[float, float]:
+    """Between what a share lies with `level` confidence; n is at least 1."""
+    z, share = NormalDist().inv_cdf((1 + level) / 2), successes / n
+    centre = share + z**2 / (2 * n)
+    half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    low, high = (centre - half) / (1 + z**2 / n), (centre + half) / (1 + z**2 / n)
+    return max(0.0, min(share, float(low))), min(1.0, max(share, float(high)))
 
 
 def resampled_means(values: np.ndarray, resamples: int, random: np.random.Generator) -> np.ndarray:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 LARGEST_FILE = 32 * 2**20  # bytes of a file that is read back
+PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others are unpacked at once, however large
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -42,8 +43,11 @@ def reader(source: str | Path | bytes, *, largest: int = LARGEST_FILE) -> Callab
     archive = zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source)
 
     def read(name: str) -> bytes:
-        if archive.getinfo(name).file_size > largest:
+        about = archive.getinfo(name)
+        if about.file_size > largest:
             raise ValueError(f"{name} is too large")
+        if about.compress_type not in PACKED:
+            raise ValueError(f"{name} is packed in another way")
         return archive.read(name)
 
     return read
