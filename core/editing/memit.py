@@ -4,29 +4,31 @@ For each fact the shift of the residual stream after the last edited layer is se
 by layer, on the partly edited model, each layer takes its share of what is still missing:
 (lambda C + K K^T) X = K and W <- W + X R^T, with a column a fact in K (d_mlp, fact) and R
 (d_model, fact). The rank is at most the number of facts.
+
+Keys of active edits, K_p, go into the penalty: (lambda C + K_p K_p^T + K K^T) X = K ("aligned":
+Labyrinth and Thread, 2026). Then edits one after the other are the edit of all facts at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from core.editing.calibrated import calibrated_settings
+from core.editing.fallbacks import Attempt, unsaid, ways, weights
 from core.editing.hyperparameters import check_layers, check_number, known_settings, relative_layer
 from core.editing.rome import GENERAL, PAPER, check_search, check_token
 from core.editing.second_moments import second_moments
 from core.editing.shift_search import Search, find_shift
 from core.editing.subject_edits import (
-    Lead,
     Templates,
     at_last_token,
     balanced,
     bare,
-    first_token_only,
     lead_after,
     observe,
     observe_all,
@@ -39,7 +41,8 @@ from core.model.language_model import LanguageModel
 
 DEPTHS = (0.27, 0.36)  # GPT-2 XL's layers 13 to 17 of 48
 MAX_FACTS = 1000
-LESS = (0.1, 0.01, 1e-3)  # of lambda, tried where the target is not the answer
+# Makes a layer's change of keys (d_mlp, fact), residual (d_model, fact), penalty (d_mlp, d_mlp).
+LayerChange = Callable[[int, Tensor, Tensor, Tensor], Change]
 PUBLISHED = {
     "gpt2-xl": PAPER | {"layers": tuple(range(13, 18)), "weight": 20_000 / 6400, "clamp": 0.75},
     "meta-llama/Llama-2-7b-hf": PAPER
@@ -52,7 +55,7 @@ PUBLISHED = {
     },
 }
 # One layer is best where every fact is looked up in the first.
-_SMALL = {
+SMALL = {
     "layers": (0,),
     "weight": 0.1,
     "steps": 40,
@@ -65,8 +68,8 @@ _SMALL = {
 }
 # SmolLM2: five choices of layers and lambda tried on 12 records that it is not judged by.
 MEASURED = {
-    "tiny-gpt2": _SMALL,
-    "tiny-llama2": _SMALL,
+    "tiny-gpt2": SMALL,
+    "tiny-llama2": SMALL,
     "smollm2-135m": {"layers": (13, 14, 15, 16), "weight": 0.1},
 }
 
@@ -75,9 +78,15 @@ def defaults(model: LanguageModel) -> dict[str, object]:
     """`weight` is lambda / d_mlp, so that it means the same for models of any width."""
     first, last = (relative_layer(model, depth) for depth in DEPTHS)
     search = {name: value for name, value in GENERAL.items() if name != "in_place"}
-    general = {"layers": tuple(range(first, last + 1)), "weight": 1.0} | search
+    general = {"layers": tuple(range(first, last + 1)), "weight": 1.0, "aligned": True} | search
     known = known_settings(model, PUBLISHED | MEASURED)
     return general | known | calibrated_settings(model, "memit")
+
+
+def layer_change(layer: int, keys: Tensor, residual: Tensor, penalty: Tensor) -> Change:
+    """Solve (penalty + K K^T) X = K, penalty (d_mlp, d_mlp); the change is X R^T."""
+    solution = torch.linalg.solve(penalty + keys @ keys.mT, keys)
+    return Change("ff2", layer, u=solution.float(), v=residual.float())
 
 
 def memit(
@@ -91,7 +100,9 @@ def memit(
     contexts: int,
     token: str,
     adapt: bool,
+    aligned: bool,
     text_file: str | Path | None,
+    change: LayerChange = layer_change,
     **search: float,
 ) -> tuple[tuple[Change, ...], dict[str, object], dict[int, Tensor]]:
     """A change of rank <= len(facts) for each layer, the settings used and the layers' keys;
@@ -100,8 +111,8 @@ def memit(
     Steps are reported for the second moments first (tokens), where they are missing, then for the
     search of the facts' values. With `adapt` the changes are tried out, and facts that the model
     does not say yet are searched for at the prompt's last token, then for their target's first
-    token alone, each with a smaller and smaller lambda. Raises EditError for more than MAX_FACTS
-    facts.
+    token alone, each with a smaller and smaller lambda. `change` is what makes a layer's change of
+    keys, residual and penalty. Raises EditError for more than MAX_FACTS facts.
     """
     layers = tuple(sorted(layers))
     check_layers(model, layers)
@@ -112,6 +123,7 @@ def memit(
         raise EditError(f"{len(facts)} facts are too many at once; edit at most {MAX_FACTS}.")
     templates = [templates_of(model, fact, contexts) for fact in facts]
     moments = second_moments(model, layers, text_file=text_file, on_step=on_step)
+    taken = {layer: earlier_keys(edits, layer, facts) if aligned else None for layer in layers}
     best: Attempt | None = None
     here, goals = list(templates), [torch.empty(0)] * len(templates)
     for place, ask in ways(token, adapt):
@@ -124,10 +136,11 @@ def memit(
         found = residual_goals(model, groups, layers[-1], asked, edits, on_step)
         for i, goal in zip(left, found, strict=True):
             goals[i] = goal
-        for penalty in weights(weight, adapt) if left else []:
-            changes, keys = solved(model, here, goals, layers, penalty, moments, edits)
+        for part in weights(weight, adapt) if left else []:
+            penalties = {n: penalty(part * model.d_mlp * moments[n], taken[n]) for n in layers}
+            changes, keys = solved(model, here, goals, penalties, edits, change)
             leads = [lead_after(model, group, edits, changes) for group in templates]
-            attempt = Attempt(changes, keys, leads, place, penalty)
+            attempt = Attempt(changes, keys, leads, place, part)
             best = attempt if best is None or attempt.said > best.said else best
             if not unsaid(templates, attempt, ask):
                 break
@@ -137,73 +150,50 @@ def memit(
         "contexts": contexts,
         "token": best.token,
         "adapt": adapt,
+        "aligned": aligned,
     }
     used |= {"text_file": text_file and str(text_file)} | search
     return best.changes, used, best.keys
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """Changes, their keys by layer, how each fact's target stands after them, what was tried."""
+def earlier_keys(edits: Sequence[Edit], layer: int, facts: Sequence[Fact]) -> Tensor | None:
+    """What a change for `facts` must not move: the edits' keys at a layer, (d_mlp, fact), or None.
 
-    changes: tuple[Change, ...]
-    keys: dict[int, Tensor]  # (d_mlp, fact)
-    leads: list[Lead]
-    token: str
-    weight: float
-
-    @property
-    def said(self) -> int:
-        """How many bare prompts say their target, and how many of them its first token."""
-        return sum(lead.rank[0] for lead in self.leads)
-
-
-def ways(token: str, adapt: bool) -> list[tuple[str, Callable[[Templates], Templates]]]:
-    """What is tried, one after the other: the token, and how much of the target is asked for."""
-    if not adapt:
-        return [(token, whole_target)]
-    tokens = dict.fromkeys([token, "last"])
-    return [(place, ask) for ask in (whole_target, first_token_only) for place in tokens]
-
-
-def whole_target(templates: Templates) -> Templates:
-    return templates
-
-
-def unsaid(
-    templates: Sequence[Templates], attempt: Attempt | None, ask: Callable[[Templates], Templates]
-) -> list[int]:
-    """The facts of which the model does not say yet what `ask` asks for; all without an attempt."""
-    return [
-        i
-        for i, group in enumerate(templates)
-        if attempt is None or not attempt.leads[i].meets(ask(group).goal)
+    Keys of the facts' own subjects are left out: they are what the new facts are to move.
+    """
+    subjects = {fact.subject for fact in facts}
+    kept = [
+        edit.keys[layer][:, [i for i, f in enumerate(edit.facts) if f.subject not in subjects]]
+        for edit in edits
+        if layer in edit.keys
     ]
+    return torch.cat(kept, 1).double() if kept else None
 
 
-def weights(weight: float, adapt: bool) -> list[float]:
-    """The one asked for, then less and less, where the change does not reach its goal."""
-    return [weight] + [weight * part for part in LESS if adapt and weight * part >= 1e-6]
+def penalty(moment: Tensor, earlier: Tensor | None) -> Tensor:
+    """lambda C + K_p K_p^T: what it costs to move other keys, and those of earlier edits.
+
+    With it, one edit after the other ends where all of them at once do.
+    """
+    return moment if earlier is None else moment + earlier @ earlier.mT
 
 
 def solved(
     model: LanguageModel,
     templates: Sequence[Templates],
     goals: Sequence[Tensor],
-    layers: Sequence[int],
-    weight: float,
-    moments: dict[int, Tensor],
+    penalties: dict[int, Tensor],
     edits: Sequence[Edit],
+    change: LayerChange,
 ) -> tuple[tuple[Change, ...], dict[int, Tensor]]:
     """Each layer's share, one after the other, and the keys that it was found with."""
     changes: list[Change] = []
     kept: dict[int, Tensor] = {}
+    layers = tuple(penalties)
     for i, layer in enumerate(layers):
         share = 1 / (len(layers) - i)
         keys, missing = state_of(model, templates, goals, layer, layers[-1], edits, changes)
-        changes.append(
-            layer_change(layer, keys, share * missing, weight * model.d_mlp * moments[layer])
-        )
+        changes.append(change(layer, keys, share * missing, penalties[layer]))
         kept[layer] = keys.float()
     return tuple(changes), kept
 
@@ -263,9 +253,3 @@ def state_of(
             keys.append(balanced(seen["ff2", layer][0]))
             missing.append(goal - seen["block", last][1][0].to(goal.device))
     return torch.stack(keys, 1).double().cpu(), torch.stack(missing, 1).double().cpu()
-
-
-def layer_change(layer: int, keys: Tensor, residual: Tensor, penalty: Tensor) -> Change:
-    """Solve (penalty + K K^T) X = K; the change is X R^T."""
-    solution = torch.linalg.solve(penalty + keys @ keys.mT, keys)
-    return Change("ff2", layer, u=solution.float(), v=residual.float())
