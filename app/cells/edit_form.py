@@ -133,7 +133,7 @@ def estimate(
     used = defaults | settings
     layers = used.get("layers") or (used["layer"],)
     missing = ()
-    if core.METHODS[method].needs_subject:
+    if core.METHODS[method].needs_moments:
         missing = core.missing_second_moments(request.model, layers)
     given = tuple(sorted(settings.items()))
     return timed((request.model_name, request.prompt), None, method, given, missing)

@@ -30,9 +30,10 @@ def edit_finding(before: pd.DataFrame, after: pd.DataFrame, target: str) -> str:
 
 
 def fallback_finding(edit: Edit) -> str:
-    """Says that ROME or MEMIT had to leave the subject; empty where the subject worked."""
+    """Says that a method had to leave the subject; empty where the subject worked."""
     used = edit.hyperparameters
-    if edit.method not in ("rome", "memit") or used.get("token") != "last" or not used.get("adapt"):
+    by_key = edit.method in METHODS and METHODS[edit.method].needs_moments
+    if not by_key or used.get("token") != "last" or not used.get("adapt"):
         return ""
     title = METHODS[edit.method].title
     return (

@@ -32,7 +32,7 @@ from core.model.language_model import LanguageModel
 EFFICACY = 0.99
 SHARES = (0.15, 0.3, 0.6, 1.0, 1.7, 3.0)  # of the residual stream's norm, for the forward shift
 DEPTHS = (0.4, 0.55, 0.65, 0.75, 0.85, 0.95)
-EARLY_DEPTHS = (0.0, 0.15, 0.35, 0.5)  # for ROME and MEMIT
+EARLY_DEPTHS = (0.0, 0.15, 0.35, 0.5)  # for the methods that need second moments
 COLUMNS = ("layer", "strength", *SCORES, "harmonic_mean", "records")
 
 
@@ -115,7 +115,7 @@ def trials_of(
 ) -> list[tuple[int, object]]:
     """(layer, strength) to try. Strengths of the forward shift are multiples of a layer's natural
     one, at which the shift is as long as the residual stream: the median over records."""
-    depths = EARLY_DEPTHS if method in ("rome", "memit") else DEPTHS
+    depths = EARLY_DEPTHS if method_of(method).needs_moments else DEPTHS
     layers = {relative_layer(model, depth) for depth in depths} | {usual_layer(model, method)}
     if method != "forward-shift":
         return [(layer, AUTO) for layer in sorted(layers)]

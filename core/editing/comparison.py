@@ -19,7 +19,7 @@ from core.model.language_model import LanguageModel
 
 # Forward passes that one edit costs, a backward pass counted as two.
 PASSES = {"forward-shift": 3.0, "sgd": 30.0}
-PASSES_A_STEP = {"adam": 3.0, "rome": 12.0, "memit": 12.0}
+PASSES_A_STEP = {"adam": 3.0, "rome": 12.0, "memit": 12.0, "emmet": 12.0}
 NO_EFFECT = 0.1  # nats of KL below which an unchanged answer counts as undisturbed
 
 
@@ -46,7 +46,7 @@ def preflight(
     seconds = passes * (time.perf_counter() - start)
     layers = settings.get("layers") or (settings["layer"],)
     missing, extra = (), 0.0
-    if method in ("rome", "memit"):
+    if METHODS[method].needs_moments:
         missing = missing_second_moments(model, layers)
         extra = estimate_seconds(model, layers) if missing else 0.0
     return Preflight(seconds, estimated_bytes(model, method, settings, len(ids)), missing, extra)
@@ -62,7 +62,7 @@ def estimated_bytes(
     if method == "adam":
         return sum(4 * d_in * d_out for d_in, d_out in shapes)
     rank = length if method == "sgd" else 1
-    keys = 4 * sum(d_in for d_in, _ in shapes) if method in ("rome", "memit") else 0
+    keys = 4 * sum(d_in for d_in, _ in shapes) if METHODS[method].needs_moments else 0
     return keys + sum(4 * rank * (d_in + d_out) for d_in, d_out in shapes)
 
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from torch import Tensor
 
-from core.editing import fine_tuning, forward_shift, gradient_step, memit, rome
+from core.editing import emmet, fine_tuning, forward_shift, gradient_step, memit, rome
 from core.errors import EditError, PromptError
 from core.model.edits import Change, Edit, Fact, check_fits
 from core.model.fingerprint import fingerprint
@@ -26,13 +26,19 @@ Run = Callable[..., tuple[tuple[Change, ...], Settings] | tuple[tuple[Change, ..
 
 @dataclass(frozen=True)
 class Method:
-    """One way to edit. `defaults(model)` gives all its hyperparameters, by name."""
+    """One way to edit. `defaults(model)` gives all its hyperparameters, by name.
+
+    needs_moments: it takes FF2's keys as they are on average (second moments) into account, and its
+    edits have keys. several_facts: one edit can hold more than one fact.
+    """
 
     title: str
     description: str
     needs_subject: bool
-    defaults: Callable[[LanguageModel], dict[str, object]]
+    defaults: Callable[[LanguageModel], Settings]
     run: Run
+    needs_moments: bool = False
+    several_facts: bool = False
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
@@ -64,6 +70,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             True,
             rome.defaults,
             rome.rome,
+            needs_moments=True,
         ),
         "memit": Method(
             "MEMIT",
@@ -71,6 +78,18 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             True,
             memit.defaults,
             memit.memit,
+            needs_moments=True,
+            several_facts=True,
+        ),
+        "emmet": Method(
+            "EMMET",
+            "ROME for one or many facts at once: all into one FF2; other keys and earlier edits "
+            "move least.",
+            True,
+            emmet.defaults,
+            emmet.emmet,
+            needs_moments=True,
+            several_facts=True,
         ),
     }
 )
@@ -107,7 +126,10 @@ def edit_many(
     on_step: Callable[[int, int], None] | None = None,
     **hyperparameters: object,
 ) -> Edit:
-    """One edit for several facts, each (prompt, subject, target); otherwise like `edit`."""
+    """One edit for several facts, each (prompt, subject, target); otherwise like `edit`.
+
+    Methods that can are those of METHODS with `several_facts`.
+    """
     chosen = method_of(method)
     settings = settings_of(method, model, hyperparameters)
     asked = tuple(Fact(*fact) for fact in facts)
@@ -166,9 +188,10 @@ def check_facts(model: LanguageModel, facts: Sequence[Fact], method: str, chosen
     """Refuse facts that the method cannot learn, before anything is computed."""
     if not facts:
         raise EditError("There is no fact to edit. Give at least one prompt with its target.")
-    if len(facts) > 1 and method != "memit":
+    if len(facts) > 1 and not chosen.several_facts:
+        able = " or ".join(name for name, method in METHODS.items() if method.several_facts)
         raise EditError(
-            f"{method} edits one fact at a time, not {len(facts)}. Choose memit, or make one edit "
+            f"{method} edits one fact at a time, not {len(facts)}. Choose {able}, or make one edit "
             "after the other."
         )
     for fact in facts:

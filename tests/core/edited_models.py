@@ -19,6 +19,7 @@ SETTINGS = {
     "adam": {"lr": 0.01, "steps": 5},
     "rome": {"layer": 1, "steps": 5},
     "memit": {"layers": (1, 2), "steps": 5},
+    "emmet": {"layer": 1, "steps": 5},
 }
 OTHER_PROMPT = "The capital of France is"
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from core import (
+    METHODS,
     LanguageModel,
     answers,
     backward_lens,
@@ -112,7 +113,7 @@ def test_studies(model, twin):
 
 @pytest.mark.parametrize("method", SETTINGS)
 def test_edits(model, twin, method):
-    subject = SUBJECT if method in ("rome", "memit") else None
+    subject = SUBJECT if METHODS[method].needs_subject else None
     asked = {"method": method, "subject": subject, **SETTINGS[method]}
     mine, theirs = [edit(model, PROMPT, TARGET, **asked)], [edit(twin, PROMPT, TARGET, **asked)]
     assert_alike(answers(model, PROMPT, edits=mine), answers(twin, PROMPT, edits=mine))
