@@ -19,9 +19,9 @@ class Pool(Protocol):
     ) -> Generator[tuple[int, Result], None, None]:
         """(index of the item, `work(model, item)`) as they are finished, in whatever order.
 
-        Each item comes exactly once; closing it gives the rest up. `work` is a function of a module's, which other processes find
-        by its name, or a functools.partial of one: what that holds goes to each worker once. What
-        it raises ends the iteration.
+        Each item comes exactly once; who closes it gives the rest up. `work` is a function of a
+        module's, which other processes find by its name, or a functools.partial of one: what that
+        holds goes to each worker once. What it raises ends the iteration.
         """
         ...
 
