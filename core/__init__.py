@@ -9,6 +9,7 @@ Vocabulary Space" (EMNLP 2024). Works from a plain Python shell:
     backward_lens(trace(model, "Obama grew up in", "Paris"))
 """
 
+from core.benchmarking.run import benchmark
 from core.editing.ask import answers, complete
 from core.editing.calibration import Calibration, calibrate, known_calibration
 from core.editing.comparison import change_sizes, compare_methods, preflight, verdicts
@@ -95,6 +96,7 @@ __all__ = [
     "answers",
     "backward_difference",
     "backward_lens",
+    "benchmark",
     "both_sides",
     "calibrate",
     "change_sizes",

@@ -29,7 +29,7 @@ from core.benchmarking.text_metrics import ngram_entropy, writes
 from core.editing.ask import continuation
 from core.editing.edit_strength import text_ids
 from core.editing.methods import edit
-from core.errors import BackwardLensError, EditError, ModelError, PromptError
+from core.errors import EditError, ModelError, PromptError
 from core.model.edits import Edit
 from core.model.language_model import LanguageModel
 from core.studies.counterfact import Record
@@ -90,7 +90,7 @@ def judge(
     for i, spec in enumerate(specs):
         row = unmeasured(task, spec, "") | shares(questions, found[i], found[0])
         row |= {"text": free[i], "perplexity": costs[i]}
-        row["generated"] = float(writes(free[i], task.record.target_new))
+        row["generated"] = float(writes(free[i], target=task.record.target_new, prompt=""))
         if texts[i]:
             row["entropy"] = mean([ngram_entropy(text) for text in texts[i]])
         row |= in_words(model, questions, found[i])
