@@ -12,13 +12,14 @@ from core.editing.hyperparameters import AUTO, check_layers, check_number
 from core.editing.smallest_strength import leads, smallest_strength
 from core.errors import EditError
 from core.model.capture import capture, check_numbers
-from core.model.edited import changed, turn
+from core.model.edited import changed, hooked, hooks_of, turn
 from core.model.edits import Change, Edit, Fact
 from core.model.forcing import forced_ids, target_losses
 from core.model.language_model import LanguageModel
 
 MLP = ("ff1", "gate", "ff2")
 TEMPERATURES = (1.0, 4.0, 16.0)
+RATES_A_TURN = 8  # that are tried in one pass
 
 
 def sgd_defaults(model: LanguageModel) -> dict[str, object]:
@@ -155,11 +156,13 @@ def smallest_rate(
     ids, wanted = model.encode(fact.prompt), model.target(fact.prompt, fact.target).id
 
     def works(rates: Tensor) -> Tensor:
-        rows = []
-        for rate in rates.tolist():  # a pass each: the step differs from row to row
-            with turn(model, edits, gradients=False), changed(model, scaled(step, rate)):
-                rows.append(model.unembedding(model.read(model.embed(ids))[:, -1]).float())
-        return leads(torch.cat(rows), wanted).cpu()
+        parts = []
+        for some in rates.split(RATES_A_TURN):  # each rate's change is on its own row
+            groups = [(slice(i, i + 1), scaled(step, rate)) for i, rate in enumerate(some.tolist())]
+            with turn(model, edits, gradients=False), hooked(hooks_of(model, groups)):
+                hidden = model.read(model.embed(ids).repeat(len(some), 1, 1))
+                parts.append(model.unembedding(hidden[:, -1]).float())
+        return leads(torch.cat(parts), wanted).cpu()
 
     squares = [((c.u.mT @ c.u) * (c.v.mT @ c.v)).sum() for c in step]
     return smallest_strength(works, loss / max(float(sum(squares)), 1e-30))
