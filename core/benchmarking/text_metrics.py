@@ -35,7 +35,7 @@ def ngram_entropy(text: str) -> float:
     memit weights them 2/3 and 4/3 and takes their mean, and prints a hundredfold. A model that
     repeats itself has a low one. Words are those of core/benchmarking/words.py.
     """
-    found = words(text)
+    found = words(memit_text(text))
     return entropy(found, 2) / 3 + entropy(found, 3) * 2 / 3
 
 
@@ -46,11 +46,11 @@ def entropy(found: Sequence[str], n: int) -> float:
     return sum(-count / total * math.log2(count / total) for count in counts.values())
 
 
-def writes(text: str, prompt: str, target: str) -> bool:
+def writes(text: str, target: str, prompt: str = "") -> bool:
     """Whether the target stands in what was written after the prompt, as whole words.
 
-    The text may begin with the prompt or not. Case counts, for "apple" is no "Apple"; only its
-    first letter may be a capital where the target's is small, as at the start of a sentence.
+    A prompt with which the text begins is taken off. Case counts, for "apple" is no "Apple"; only
+    the first letter may be a capital where the target's is small, as at the start of a sentence.
     """
     wanted = target.split()
     if not wanted:
@@ -145,14 +145,15 @@ class ReferenceScore:
         self.kept: dict[tuple[str, str], dict[str, float]] = {}
 
     def score(self, record: Record, texts: Sequence[str]) -> float:
-        """The cosine, 0 to 1, of the record's texts joined and its snippets joined; NaN where no
-        snippet tells of its relation and new target, 0 where no word is known."""
+        """The cosine, 0 to 1, of the record's texts joined, as memit keeps them, and its snippets
+        joined; NaN where no snippet tells of its relation and new target, 0 where no word is known.
+        """
         key = (record.relation, record.target_id)
         if not self.snippets.texts.get(key):
             return float("nan")
         if key not in self.kept:
             self.kept[key] = self.vector(" ".join(self.snippets.texts[key]))
-        mine, reference = self.vector(" ".join(texts)), self.kept[key]
+        mine, reference = self.vector(" ".join(map(memit_text, texts))), self.kept[key]
         return min(1.0, sum(value * reference.get(word, 0.0) for word, value in mine.items()))
 
     def vector(self, text: str) -> dict[str, float]:
