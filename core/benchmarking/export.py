@@ -114,7 +114,8 @@ def number(value: float, measure: str) -> str:
     value = float(value) * FACTORS[measure]
     if math.isnan(value):
         return ""
-    return f"{value:,.1f}" if math.isfinite(value) else "endless"
+    half_up = value + math.copysign(1e-9, value)  # 41.55 is 41.6, whatever its last bit
+    return f"{half_up:,.1f}" if math.isfinite(value) else "endless"
 
 
 def as_csv(benchmark: object, *, published: bool = True) -> bytes:
