@@ -31,20 +31,24 @@ OWN_MEASURES = (
 
 def case_of(record: Record, number: int, row: dict) -> dict[str, object]:
     """The content of a case file. An edit that there is not has no time."""
+    case = {"case_id": number, "grouped_case_ids": [number], "num_edits": 1}
+    case |= {"requested_rewrite": rewrite_of(record)}
+    if not math.isnan(row["seconds"]):
+        case["time"] = row["seconds"]
+    own = {name: row[name] for name in OWN_MEASURES if not math.isnan(row[name])}
+    return case | {"post": post_of(record, row), OWN: own | {"problem": row["problem"]}}
+
+
+def rewrite_of(record: Record) -> dict[str, object]:
+    """A record's fact as CounterFact writes it, its prompt with {} for the subject."""
     start, end = find_subject(record.prompt, record.subject)
-    rewrite = {
+    return {
         "prompt": f"{record.prompt[:start]}{{}}{record.prompt[end:]}",
         "relation_id": record.relation,
         "target_new": {"str": record.target_new, "id": record.target_id},
         "target_true": {"str": record.target_true, "id": ""},
         "subject": record.prompt[start:end],
     }
-    case = {"case_id": number, "grouped_case_ids": [number], "num_edits": 1}
-    case |= {"requested_rewrite": rewrite}
-    if not math.isnan(row["seconds"]):
-        case["time"] = row["seconds"]
-    own = {name: row[name] for name in OWN_MEASURES if not math.isnan(row[name])}
-    return case | {"post": post_of(record, row), OWN: own | {"problem": row["problem"]}}
 
 
 def post_of(record: Record, row: dict) -> dict[str, object]:
