@@ -12,8 +12,10 @@ from pathlib import Path
 import pandas as pd
 
 from core.benchmarking.header import BenchmarkHeader, digest_of, header_from
-from core.benchmarking.parts import KEY, TEXTS, in_order, in_parts, part_bytes, part_rows
+from core.benchmarking.measures import TEXTS
+from core.benchmarking.parts import KEY, in_order, in_parts, part_bytes, part_rows
 from core.benchmarking.store import HEADER, PART, RECORDS
+from core.errors import PromptError
 from core.studies.counterfact import Record, Records, load_counterfact, save_counterfact
 from core.studies.store import reader
 
@@ -53,7 +55,10 @@ def unzipped(source: str | Path | bytes) -> tuple[BenchmarkHeader, Records, pd.D
     if len(described) > LARGEST_HEADER:
         raise ValueError("a header that is too large")
     header = header_from(described)
-    records = load_counterfact(io.BytesIO(read(RECORDS)), name=header.records)
+    try:
+        records = load_counterfact(io.BytesIO(read(RECORDS)), name=header.records)
+    except PromptError as error:
+        raise ValueError("no records") from error
     if len(records) != header.total or digest_of(records) != header.digest:
         raise ValueError("records that are not the header's")
     parts, size, count = [], 0, 0

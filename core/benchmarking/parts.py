@@ -12,12 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.benchmarking.header import BenchmarkHeader
-from core.benchmarking.measures import COLUMNS
+from core.benchmarking.measures import COLUMNS, TEXTS
 from core.benchmarking.specs import ORIGINAL
 from core.studies.counterfact import Record
 from core.studies.parquet import MOST_TEXT, read_table
 
-TEXTS = tuple(n for n in ("case_id", "method", "problem", "text", "said", "nlls") if n in COLUMNS)
 NUMBERS = tuple(name for name in COLUMNS if name not in TEXTS)
 KEY = ["record", "method"]
 SCHEMA = pa.schema(

@@ -89,13 +89,14 @@ class Benchmark:
 
         Raises PromptError for what is not a benchmark of this version.
         """
-        if not isinstance(source, bytes) and Path(source).is_dir():
-            return cls(*read_folder(Path(source)))
+        in_folder = not isinstance(source, bytes) and Path(source).is_dir()
         try:
-            found = cls(*unzipped(source))
+            found = cls(*(read_folder(Path(source)) if in_folder else unzipped(source)))
             for said, numbers in zip(found.rows["said"], found.rows["nlls"], strict=True):
                 said_in(said)
                 check_numbers_in(numbers)
+        except PromptError:  # of a folder, which says what is damaged
+            raise
         except Exception as error:  # a damaged archive fails in a dozen ways
             raise PromptError(
                 "This is no benchmark that the app can read: it is damaged, or of another version. "

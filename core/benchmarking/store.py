@@ -18,11 +18,11 @@ import pandas as pd
 
 from core.benchmarking.disk import NEW, flush, flush_folder, only_writer, put, written
 from core.benchmarking.header import BenchmarkHeader, digest_of, header_from
+from core.benchmarking.measures import TEXTS
 from core.benchmarking.parts import (
     FULL_ROWS,
     FULL_TEXT,
     KEY,
-    TEXTS,
     in_order,
     in_parts,
     part_bytes,

@@ -36,7 +36,7 @@ def as_zip(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def reader(source: str | Path | bytes, *, largest: int = LARGEST_FILE) -> Callable[[str], bytes]:
+def reader(source: str | Path | bytes, *, largest: int | None = None) -> Callable[[str], bytes]:
     """A function that reads a file of a study by its name."""
     if not isinstance(source, bytes) and Path(source).is_dir():
         return lambda name: (Path(source) / Path(name).name).read_bytes()
@@ -44,7 +44,7 @@ def reader(source: str | Path | bytes, *, largest: int = LARGEST_FILE) -> Callab
 
     def read(name: str) -> bytes:
         about = archive.getinfo(name)
-        if about.file_size > largest:
+        if about.file_size > (largest or LARGEST_FILE):
             raise ValueError(f"{name} is too large")
         if about.compress_type not in PACKED:
             raise ValueError(f"{name} is packed in another way")
