@@ -9,6 +9,7 @@ Vocabulary Space" (EMNLP 2024). Works from a plain Python shell:
     backward_lens(trace(model, "Obama grew up in", "Paris"))
 """
 
+from core.benchmarking.results import Benchmark, shipped_benchmarks
 from core.benchmarking.run import benchmark
 from core.editing.ask import answers, complete
 from core.editing.calibration import Calibration, calibrate, known_calibration
@@ -71,6 +72,7 @@ __all__ = [
     "Alignment",
     "BackwardLensError",
     "BeforeAfter",
+    "Benchmark",
     "Calibration",
     "Cancelled",
     "Change",
@@ -153,6 +155,7 @@ __all__ = [
     "second_moments",
     "segment_means",
     "segments",
+    "shipped_benchmarks",
     "shipped_studies",
     "side_by_side",
     "side_effects",
