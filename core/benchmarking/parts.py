@@ -45,12 +45,12 @@ def ready(rows: pd.DataFrame) -> pd.DataFrame:
     """
     if missing := [name for name in COLUMNS if name not in rows]:
         raise ValueError(f"rows without {', '.join(missing)}")
-    columns = {"record": rows["record"].astype("int64")}
-    for name in NUMBERS[1:]:
-        columns[name] = rows[name].astype("float64").clip(-LARGEST, LARGEST)
+    numbers = rows[list(NUMBERS[1:])].to_numpy(dtype="float64").clip(-LARGEST, LARGEST)
+    columns = {"record": rows["record"].to_numpy(dtype="int64")}
+    columns |= dict(zip(NUMBERS[1:], numbers.T, strict=True))
     for name in TEXTS:
-        columns[name] = [fitting(name, text) for text in rows[name]]
-    return pd.DataFrame(columns, columns=list(COLUMNS)).reset_index(drop=True)
+        columns[name] = pd.Series([fitting(name, text) for text in rows[name]], dtype="str")
+    return pd.DataFrame(columns, columns=list(COLUMNS))
 
 
 def fitting(name: str, text: object) -> str:
@@ -111,9 +111,8 @@ def part_rows(content: bytes, header: BenchmarkHeader, records: Sequence[Record]
     case_ids = [str(records[i].case_id) for i in rows["record"]]
     if case_ids != list(rows["case_id"]):
         raise ValueError("rows of other records")
-    return rows[list(COLUMNS)].astype(
-        {name: "int64" if name == "record" else "float64" for name in NUMBERS}
-    )
+    kinds = {name: "int64" if name == "record" else "float64" for name in NUMBERS}
+    return rows[list(COLUMNS)].astype({n: k for n, k in kinds.items() if rows[n].dtype != k})
 
 
 def check_cells(rows: pd.DataFrame) -> None:
