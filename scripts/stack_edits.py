@@ -68,8 +68,8 @@ def drawn(name: str, file: Path, count: int, seed: int) -> list[Record]:
 
 def stacked(
     model: LanguageModel, facts: Sequence[Record], method: str, aligned: bool, folder: Path
-) -> Iterator[list[Edit]]:
-    """The edits so far, after each fact; a fact that finds no edit adds none."""
+) -> list[Edit]:
+    """The facts' edits, one after the other; a fact that finds no edit adds none."""
     folder.mkdir(parents=True, exist_ok=True)
     edits: list[Edit] = []
     for i, record in enumerate(facts):
@@ -87,13 +87,13 @@ def stacked(
                 )
             except EditError as error:
                 log.info("%s: %s", record.prompt, error)
-                yield edits
                 continue
             draft = file.with_suffix(".new")
             new.save(draft)
             draft.replace(file)
+            log.info("%s: %d, %s", folder.name, i + 1, new.name)
         edits.append(Edit.load(file, model))
-        yield edits
+    return edits
 
 
 def judged(
@@ -131,11 +131,8 @@ def run(
     facts = drawn(model.name, file, max(COUNTS), seed)
     subjects = {fact.subject for fact in facts}
     name = f"{fingerprint(model)}-{method}-{'kept' if aligned else 'free'}-{seed}"
-    edits: list[Edit] = []
-    for i, edits in enumerate(
-        stacked(model, facts[:count], method, aligned, cache_folder() / "stacked" / name), 1
-    ):
-        log.info("%s %s %s, seed %d: %d", model.name, method, aligned, seed, i)
+    folder = cache_folder() / "stacked" / name
+    edits = stacked(model, facts[:count], method, aligned, folder)
     row = asked | {"missing": count - len(edits), "perplexity_before": perplexity(model)}
     row |= judged(model, facts[:count], edits, subjects)
     row |= {"seconds": sum(one.seconds for one in edits) / max(1, len(edits))}
