@@ -21,6 +21,7 @@ import json
 import logging
 import random
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from itertools import product
 from pathlib import Path
 
@@ -35,8 +36,8 @@ from core import (
     edit,
     load_counterfact,
     load_model,
-    perplexity,
 )
+from core.editing.edit_strength import mean_perplexity, text_ids
 from core.editing.scores import SCORES, next_tokens, says
 from core.editing.second_moments import cache_folder
 from core.model.catalog import BUILTIN
@@ -113,7 +114,12 @@ def judged(
     both = [(next_tokens(model, part), next_tokens(model, part, edits)) for part in batches(near)]
     kept = [[a == b for a, b in zip(*pair, strict=True)] for pair in both]
     shares = [sum(map(sum, parts)) / sum(map(len, parts)) for parts in (right, same, kept)]
-    return dict(zip(SCORES, shares, strict=True)) | {"perplexity": perplexity(model, edits=edits)}
+    return dict(zip(SCORES, shares, strict=True)) | {"perplexity": perplexity(model, edits)}
+
+
+def perplexity(model: LanguageModel, edits: Sequence[Edit] = ()) -> float:
+    """Of the bundled text; infinite where the edits have broken the model."""
+    return mean_perplexity(model, text_ids(model, None), edits)
 
 
 def batches(rows: Sequence) -> Iterator[Sequence]:
@@ -130,8 +136,7 @@ def run(
         return
     facts = drawn(model.name, file, max(COUNTS), seed)
     subjects = {fact.subject for fact in facts}
-    name = f"{fingerprint(model)}-{method}-{'kept' if aligned else 'free'}-{seed}"
-    folder = cache_folder() / "stacked" / name
+    folder = folder_of(model, method, aligned, seed)
     edits = stacked(model, facts[:count], method, aligned, folder)
     row = asked | {"missing": count - len(edits), "perplexity_before": perplexity(model)}
     row |= judged(model, facts[:count], edits, subjects)
@@ -139,6 +144,13 @@ def run(
     log.info("%s", row)
     table = pd.DataFrame([row])[COLUMNS].round(4)
     table.to_csv(TABLE, mode="a", header=not TABLE.exists(), index=False)
+
+
+def folder_of(model: LanguageModel, method: str, aligned: bool, seed: int) -> Path:
+    """Where the edits are kept; other defaults of the method have another place."""
+    settings = sha256(repr(METHODS[method].defaults(model)).encode()).hexdigest()[:8]
+    kept = "kept" if aligned else "free"
+    return cache_folder() / "stacked" / f"{fingerprint(model)}-{method}-{settings}-{kept}-{seed}"
 
 
 def rows_made() -> list[dict]:
