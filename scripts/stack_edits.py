@@ -1,5 +1,5 @@
 """One edit after the other on top of all earlier ones: python -m scripts.stack_edits [model ...]
-[--records FILE] [--methods memit emmet] [--seeds 0]
+[--records FILE] [--methods memit emmet] [--seeds 0] [--keys kept free]
 
 With the keys of earlier edits in the penalty (`aligned`) and without. The facts are drawn with a
 seed, no subject twice: of data/mini_counterfact.json, or for any other model of the CounterFact
@@ -49,6 +49,7 @@ OUTPUT = DATA / "editing"
 TABLE, REPORT = OUTPUT / "stacked.csv", OUTPUT / "STACKED.md"
 COUNTS = (30, 100)
 BATCH = 32
+KEYS = {"kept": True, "free": False}  # earlier keys in the penalty, or not
 COLUMNS = ["model", "method", "aligned", "seed", "edits", "missing", *SCORES]
 COLUMNS += ["perplexity", "perplexity_before", "seconds"]
 log = logging.getLogger("stack_edits")
@@ -215,12 +216,13 @@ def main() -> None:
     parser.add_argument("--records", type=Path, default=MINI_COUNTERFACT)
     parser.add_argument("--methods", nargs="*", default=["memit", "emmet"])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
+    parser.add_argument("--keys", nargs="*", choices=KEYS, default=list(KEYS))
     given = parser.parse_args()
     for name in given.models:
         model = load_model(name)
         for count, seed, method in product(COUNTS, given.seeds, given.methods):
-            for aligned in (True, False):
-                run(model, given.records, method, aligned, seed, count)
+            for keys in given.keys:
+                run(model, given.records, method, KEYS[keys], seed, count)
     if TABLE.exists():
         order = ["model", "method", "seed", "edits", "aligned"]
         table = pd.read_csv(TABLE).sort_values(order, ascending=[False, False, True, True, False])
