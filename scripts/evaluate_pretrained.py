@@ -37,6 +37,7 @@ METHODS = {
     "adam": {"method": "adam"},
     "rome": {"method": "rome"},
     "memit": {"method": "memit"},
+    "emmet": {"method": "emmet"},
 }
 PAPER = {  # Table 1: GPT-2 XL, 1,000 records
     ORIGINAL: (0.4, 0.4, 11.2),
