@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -193,6 +194,7 @@ def matrix_shape(model: LanguageModel, matrix: str, layer: int) -> tuple[int, in
 
 def check_fits(model: LanguageModel, edits: Sequence[Edit]) -> None:
     """Refuse an edit that was made on other weights or whose shapes are not the model's."""
+    shape_of = cache(partial(matrix_shape, model))  # a hundred edits have few places
     for edit in edits:
         if edit.model_fingerprint != fingerprint(model):
             raise EditError(
@@ -200,13 +202,12 @@ def check_fits(model: LanguageModel, edits: Sequence[Edit]) -> None:
                 f"those of {model.name}. Choose that model, or make the edit again on this one."
             )
         for change in edit.changes:
-            check_shape(model, change)
+            check_shape(model, change, shape_of(change.matrix, change.layer))
         for layer, keys in edit.keys.items():
-            check_keys(model, layer, keys.shape, len(edit.facts))
+            check_keys(model, layer, keys.shape, (shape_of("ff2", layer)[0], len(edit.facts)))
 
 
-def check_shape(model: LanguageModel, change: Change) -> None:
-    wanted = matrix_shape(model, change.matrix, change.layer)
+def check_shape(model: LanguageModel, change: Change, wanted: tuple[int, int]) -> None:
     if change.shape != wanted:
         raise EditError(
             f"The edit changes a matrix of {change.shape[0]} x {change.shape[1]}, but "
@@ -215,13 +216,14 @@ def check_shape(model: LanguageModel, change: Change) -> None:
         )
 
 
-def check_keys(model: LanguageModel, layer: int, shape: Sequence[int], facts: int) -> None:
-    d_mlp, _ = matrix_shape(model, "ff2", layer)
-    if list(shape) != [d_mlp, facts]:
+def check_keys(
+    model: LanguageModel, layer: int, shape: Sequence[int], wanted: tuple[int, int]
+) -> None:
+    if tuple(shape) != wanted:
         raise EditError(
             f"The edit's keys of layer {layer} have the shape {str(list(shape))[:40]}, but "
-            f"{model.name} needs {d_mlp} numbers for each of {facts} facts. Make the edit again on "
-            "this model."
+            f"{model.name} needs {wanted[0]} numbers for each of {wanted[1]} facts. Make the edit "
+            "again on this model."
         )
 
 
@@ -237,7 +239,7 @@ def check_layout(
     expected = {key_name(layer) for layer in layers}
     for layer in layers:
         entry = entries[key_name(layer)]
-        check_keys(model, layer, entry["shape"], facts)
+        check_keys(model, layer, entry["shape"], (matrix_shape(model, "ff2", layer)[0], facts))
         if entry["dtype"] != "F32" or ("ff2", layer) not in sites:
             raise ValueError("keys in another precision, or of an FF2 that stays as it is")
     for i, (matrix, layer) in enumerate(sites):
