@@ -117,6 +117,8 @@ def trials_of(
     one, at which the shift is as long as the residual stream: the median over records."""
     depths = EARLY_DEPTHS if method_of(method).needs_moments else DEPTHS
     layers = {relative_layer(model, depth) for depth in depths} | {usual_layer(model, method)}
+    if method == "mend":  # only where its network edits
+        layers = set(method_of(method).defaults(model)["layers"])
     if method != "forward-shift":
         return [(layer, AUTO) for layer in sorted(layers)]
     natural = {layer: [] for layer in sorted(layers)}
@@ -154,12 +156,15 @@ def edits_of(
 
 def given(model: LanguageModel, method: str, layer: int, strength: object) -> dict[str, object]:
     """The hyperparameters of a trial: MEMIT's usual number of layers, up to this one; from this
-    one to the last for the gradient step."""
+    one to the last for the gradient step, and for MEND to the last that its network edits."""
     if method == "memit":
         width = len(method_of(method).defaults(model)["layers"])
         return {"layers": tuple(range(max(0, layer - width + 1), layer + 1))}
     if method == "sgd":
         return {"layers": tuple(range(layer, model.n_layers))}
+    if method == "mend":
+        edited = method_of(method).defaults(model)["layers"]
+        return {"layers": tuple(n for n in edited if n >= layer)}
     return {"layer": layer} | ({"eta": strength} if method == "forward-shift" else {})
 
 

@@ -18,7 +18,7 @@ from core.model.edits import Edit, matrix_shape
 from core.model.language_model import LanguageModel
 
 # Forward passes that one edit costs, a backward pass counted as two.
-PASSES = {"forward-shift": 3.0, "sgd": 30.0}
+PASSES = {"forward-shift": 3.0, "sgd": 30.0, "mend": 6.0}
 PASSES_A_STEP = {"adam": 3.0, "rome": 12.0, "memit": 12.0, "emmet": 12.0}
 NO_EFFECT = 0.1  # nats of KL below which an unchanged answer counts as undisturbed
 
@@ -61,7 +61,7 @@ def estimated_bytes(
     shapes = [matrix_shape(model, matrix, layer) for matrix in matrices for layer in layers]
     if method == "adam":
         return sum(4 * d_in * d_out for d_in, d_out in shapes)
-    rank = length if method == "sgd" else 1
+    rank = length if method in ("sgd", "mend") else 1
     keys = 4 * sum(d_in for d_in, _ in shapes) if METHODS[method].needs_moments else 0
     return keys + sum(4 * rank * (d_in + d_out) for d_in, d_out in shapes)
 

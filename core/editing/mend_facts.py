@@ -13,8 +13,10 @@ from core.model.language_model import LanguageModel
 from core.studies.counterfact import Record
 
 CONTEXTS = ("It is well known that", "As I said before:", "Yesterday I read this.", "In short,")
-OTHER_TEXTS = 3  # a fact: whole sentences about something else
-NEIGHBOURS = 5  # at most, of a record
+OTHER_TEXTS = 3  # a fact: whole sentences about something else, of a pool that all facts share
+POOL = 100
+NEIGHBOURS = 4  # at most, of a record
+PARAPHRASES = 2  # at most
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,11 @@ def training_facts(
     Records that do not fit into the model's context are left out. Raises PromptError if none fits.
     """
     chance = random.Random(seed)
+    pool = chance.sample(records, min(len(records), POOL))
     facts = []
     for record in records:
-        outer = record.paraphrases or (f"{chance.choice(CONTEXTS)} {record.prompt}",)
-        others = chance.sample(records, min(len(records), 3 * OTHER_TEXTS))
+        outer = record.paraphrases[:PARAPHRASES] or (f"{chance.choice(CONTEXTS)} {record.prompt}",)
+        others = chance.sample(pool, min(len(pool), 2 * OTHER_TEXTS))
         texts = [sentence(r) for r in others if r.subject != record.subject][:OTHER_TEXTS]
         fact = TrainingFact(
             record.prompt,

@@ -8,6 +8,7 @@ once for each text and kept.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -29,7 +30,7 @@ from core.model.language_model import LanguageModel
 STEPS = 3000
 RANK = 32
 TARGET_WEIGHT = 0.1  # beside 1.0 for what must stay
-LEARNING_RATE = 3e-4
+LEARNING_RATE = 1e-3
 SIZE_LEARNING_RATE = 1e-2  # of alpha, which is learned through softplus
 ACCUMULATE = 4  # steps before the network moves
 CLIP = 1.0
@@ -37,6 +38,8 @@ OUTER, UNRELATED = 2, 4  # rows of one step, beside the prompt itself
 WARM_UP = 100  # facts whose x and delta fix the normalisers
 MOST_FACTS = 1500  # whose rows are kept
 TIMED = 3  # steps of an estimate
+LOGGED = 100  # steps
+log = logging.getLogger(__name__)
 FIXED = ("_mean", "_std")
 OnStep = Callable[[int, int], None]
 
@@ -55,9 +58,9 @@ def train_mend(
 ) -> MendNetwork:
     """A network that was trained for the model on these facts, the same for the same seed.
 
-    `steps` edits are made and learned from, ACCUMULATE of them for each move of the network; of
-    more than MOST_FACTS facts so many are drawn. `sites` are the matrices it edits, by default all
-    of the last three layers' MLPs. `on_step(done, total)` may raise Cancelled: nothing is kept
+    `steps` edits are made and learned from, ACCUMULATE of them for each move of the network. Of
+    more facts than `facts_used`, so many are drawn. `sites` are the matrices it edits, by default
+    all of the last three layers' MLPs. `on_step(done, total)` may raise Cancelled: nothing is kept
     then. The model is locked for one step at a time. Raises EditError, PromptError and ModelError.
     """
     check_whole("steps", steps, 1, 10_000_000)
@@ -66,7 +69,7 @@ def train_mend(
         raise EditError("There is no fact to train MEND on. Give at least one.")
     report, begun = on_step or (lambda done, total: None), time.perf_counter()
     chance = random.Random(seed)
-    drawn = chance.sample(list(facts), min(len(facts), MOST_FACTS))
+    drawn = chance.sample(list(facts), facts_used(len(facts), steps))
     places = tuple(usual_sites(model) if sites is None else sites)
     school = school_of(model, drawn, places, lambda done, total: report(done, total + steps))
     batches = -(-len(school.upper.rows) // ROWS)
@@ -78,6 +81,11 @@ def train_mend(
     made = {"steps": steps, "facts": len(drawn), "rank": rank, "seed": seed}
     made["seconds"] = round(time.perf_counter() - begun, 1)
     return replace(learner.network(), made=made)
+
+
+def facts_used(facts: int, steps: int) -> int:
+    """How many facts are learned from: each three times, so that its rows are worth their time."""
+    return min(facts, MOST_FACTS, max(20, steps // 3))
 
 
 def endless(lessons: Sequence[Lesson], chance: random.Random, steps: int):
@@ -138,6 +146,9 @@ class Learner:
         self.done += 1
         if self.done % ACCUMULATE == 0 or self.done == self.steps:
             self.move()
+        if self.done % LOGGED == 0:
+            told, kept = (sum(part) / LOGGED for part in zip(*self.losses[-LOGGED:], strict=True))
+            log.info("step %d: NLL %.3f, KL %.4f nats", self.done, told, kept)
 
     def tensors_as_network(self) -> MendNetwork:
         return replace(self.first, tensors=self.tensors())
@@ -186,4 +197,4 @@ def training_estimate(
     for lesson in school.lessons[:TIMED]:
         learner.step(lesson, chance)
     step = (time.perf_counter() - begun) / min(TIMED, len(school.lessons))
-    return prepared * min(len(facts), MOST_FACTS) + step * steps
+    return prepared * facts_used(len(facts), steps) + step * steps

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from torch import Tensor
 
-from core.editing import emmet, fine_tuning, forward_shift, gradient_step, memit, rome
+from core.editing import emmet, fine_tuning, forward_shift, gradient_step, memit, mend, rome
 from core.errors import EditError, PromptError
 from core.model.edits import Change, Edit, Fact, check_fits
 from core.model.fingerprint import fingerprint
@@ -90,6 +90,13 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             emmet.emmet,
             needs_moments=True,
             several_facts=True,
+        ),
+        "mend": Method(
+            "MEND",
+            "A network trained for this model turns one gradient step into an edit.",
+            False,
+            mend.mend_defaults,
+            mend.mend,
         ),
     }
 )

@@ -20,6 +20,7 @@ SETTINGS = {
     "rome": {"layer": 1, "steps": 5},
     "memit": {"layers": (1, 2), "steps": 5},
     "emmet": {"layer": 1, "steps": 5},
+    "mend": {"scale": 1e-3},  # with the random network of tests.core.mend_networks
 }
 OTHER_PROMPT = "The capital of France is"
 

@@ -36,6 +36,8 @@ from tests.core.edited_models import (
     weights,
 )
 
+pytestmark = pytest.mark.usefixtures("any_mend")
+
 
 def edited_logits(model, edits, prompt=PROMPT):
     with exclusive(model, gradients=False), edited(model, edits):
