@@ -16,6 +16,8 @@ from core.editing.calibration import Calibration, calibrate, known_calibration
 from core.editing.comparison import change_sizes, compare_methods, preflight, verdicts
 from core.editing.edit_strength import edit_strength, perplexity
 from core.editing.export import export_model
+from core.editing.mend_network import MendNetwork, keep_mend_network, mend_network
+from core.editing.mend_training import train_mend, training_estimate, training_facts
 from core.editing.methods import METHODS, edit, edit_many
 from core.editing.one_cell import BeforeAfter, compare_before_after, learn_at, step_ladder
 from core.editing.second_moments import estimate_seconds, missing_second_moments, second_moments
@@ -84,6 +86,7 @@ __all__ = [
     "FoundModel",
     "ImprintAndShift",
     "LanguageModel",
+    "MendNetwork",
     "ModelCard",
     "ModelError",
     "PromptError",
@@ -127,6 +130,7 @@ __all__ = [
     "imprint_and_shift",
     "imprint_copies",
     "is_on_this_machine",
+    "keep_mend_network",
     "known_calibration",
     "largest_first",
     "layer_similarity",
@@ -134,6 +138,7 @@ __all__ = [
     "load_counterfact",
     "load_model",
     "load_prompts",
+    "mend_network",
     "missing_second_moments",
     "neuron_overlap",
     "norm_difference",
@@ -164,6 +169,9 @@ __all__ = [
     "study_names",
     "swap",
     "trace",
+    "train_mend",
+    "training_estimate",
+    "training_facts",
     "unpack_gguf",
     "verdicts",
     "vjp_norms",
