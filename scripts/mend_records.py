@@ -61,12 +61,12 @@ def records_of(corpus: Corpus, facts: Sequence[Fact], chance: random.Random) -> 
     for i, fact in enumerate(facts):
         alike = by_relation[fact.relation]
         objects = sorted({f.object for f in alike} - {fact.object})
-        others = sorted({f.subject for f in alike} - {fact.subject})
+        others = [f for f in alike if f.subject != fact.subject]
         phrasings = corpus.relations[fact.relation]["phrasings"]
         if not objects or not others:
             continue
         own, *rest = chance.sample(phrasings, 1 + PARAPHRASES)
-        around = chance.sample(others, min(NEIGHBOURS, len(others)))
+        around = neighbours(fact, others, own, phrasings, chance)
         records.append(
             Record(
                 case_id=i,
@@ -75,8 +75,21 @@ def records_of(corpus: Corpus, facts: Sequence[Fact], chance: random.Random) -> 
                 target_new=chance.choice(objects),
                 target_true=fact.object,
                 paraphrases=tuple(phrasing.format(fact.subject) for phrasing in rest),
-                neighbours=tuple(chance.choice(phrasings).format(subject) for subject in around),
+                neighbours=around,
                 relation=corpus.relations[fact.relation]["id"],
             )
         )
     return records
+
+
+def neighbours(
+    fact: Fact, others: Sequence[Fact], own: str, phrasings: Sequence[str], chance: random.Random
+) -> tuple[str, ...]:
+    """Other subjects, first those with the same object, in the fact's own phrasing and in others:
+    near enough to be hard."""
+    drawn = chance.sample(list(others), len(others))
+    drawn.sort(key=lambda other: other.object != fact.object)
+    return tuple(
+        (own if i % 2 == 0 else chance.choice(phrasings)).format(other.subject)
+        for i, other in enumerate(drawn[:NEIGHBOURS])
+    )

@@ -7,10 +7,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.editing.scores import Record
 from core.errors import PromptError
 from core.model.forcing import forced_ids
 from core.model.language_model import LanguageModel
-from core.studies.counterfact import Record
 
 CONTEXTS = ("It is well known that", "As I said before:", "Yesterday I read this.", "In short,")
 OTHER_TEXTS = 3  # a fact: whole sentences about something else, of a pool that all facts share

@@ -17,7 +17,7 @@ from core.model.edits import Change
 from core.model.forcing import forced_ids
 from core.model.language_model import LanguageModel
 
-PLACES = 4  # of an unrelated text's last tokens, at which nothing may change
+PLACES = 2  # of an unrelated text's last tokens, at which nothing may change
 Row = tuple[int, ...]
 
 
