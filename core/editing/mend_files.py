@@ -7,15 +7,19 @@ float32 or float16, and read as float32.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as write_tensors
+from safetensors.torch import save as tensor_bytes
+from safetensors.torch import save_file as write_tensors
 from torch import Tensor
 
 from core.errors import EditError
@@ -33,9 +37,28 @@ def written(
     header: Mapping[str, object], tensors: Mapping[str, Tensor], dtype: torch.dtype
 ) -> bytes:
     """The content of a file with this header and these tensors, in float32 or float16."""
+    return tensor_bytes(*prepared(header, tensors, dtype))
+
+
+def write(
+    path: Path, header: Mapping[str, object], tensors: Mapping[str, Tensor], dtype: torch.dtype
+) -> None:
+    """`written`, straight into a file: half a gigabyte that lies on the disk is not copied. Raises
+    OSError."""
+    rows, content = prepared(header, tensors, dtype)
+    try:
+        write_tensors(rows, path, content)
+    except SafetensorError as error:  # which only its text tells from others
+        found = re.search(r"os error (\d+)", str(error))
+        number = int(found[1]) if found else errno.EIO
+        raise OSError(number, os.strerror(number)) from error
+
+
+def prepared(
+    header: Mapping[str, object], tensors: Mapping[str, Tensor], dtype: torch.dtype
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     rows = {name: kept(name, part.detach(), dtype).contiguous() for name, part in tensors.items()}
-    content = json.dumps({"format": FORMAT, **header}, ensure_ascii=False)
-    return write_tensors(rows, {KEY: content})
+    return rows, {KEY: json.dumps({"format": FORMAT, **header}, ensure_ascii=False)}
 
 
 def kept(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:

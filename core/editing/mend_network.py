@@ -112,29 +112,33 @@ class MendNetwork:
         new_x, new_delta = both.split(shape, -1)
         return self.tensors["alpha"][place] * new_x.mT, new_delta.mT
 
-    def to_bytes(self, dtype: torch.dtype = torch.float32) -> bytes:
-        """The content of its file, in float32 or float16. Raises EditError for tensors that are
-        not those of its sites."""
+    @property
+    def header(self) -> dict[str, object]:
+        """All but its tensors, as its file keeps it. Raises EditError for tensors that are not
+        those of its sites."""
         check_tensors(
             {name: tuple(tensor.shape) for name, tensor in self.tensors.items()},
             self.sites,
             self.shapes,
         )
-        header = {
+        return {
             "model_name": self.model_name,
             "model_fingerprint": self.model_fingerprint,
             "sites": [list(site) for site in self.sites],
             "epsilon": self.epsilon,
             "made": dict(self.made),
         }
-        return mend_files.written(header, self.tensors, dtype)
+
+    def to_bytes(self, dtype: torch.dtype = torch.float32) -> bytes:
+        """The content of its file, in float32 or float16. Raises EditError."""
+        return mend_files.written(self.header, self.tensors, dtype)
 
     def save(self, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
         """Write its file whole or not at all. Raises OSError and EditError."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with workplace(path.parent, WRITING) as place:
-            (place / path.name).write_bytes(self.to_bytes(dtype))
+            mend_files.write(place / path.name, self.header, self.tensors, dtype)
             os.replace(place / path.name, path)
 
     @staticmethod

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import GPT2Config
 
 from core import EditError, load_model
+from core.editing import mend_files
 from core.editing.gradient_step import descent
 from core.editing.mend_import import Inert, published_network, read_published
 from core.editing.mend_network import MendNetwork, keep_mend_network, mend_network, usual_sites
@@ -142,6 +143,12 @@ def test_what_was_imported_is_kept_and_found_again(tmp_path, monkeypatch):
         assert torch.equal(found.tensors[name], tensor)
     elsewhere = random_model("gpt2", seed=1)
     assert mend_network(elsewhere) is None
+
+
+def test_a_disk_that_cannot_be_written_is_an_oserror_with_its_reason(tmp_path):
+    with pytest.raises(OSError, match="No such file or directory") as raised:
+        mend_files.write(tmp_path / "nowhere" / "x", {}, {"alpha": torch.zeros(3)}, torch.float32)
+    assert raised.value.strerror
 
 
 class Runs:
