@@ -10,7 +10,7 @@ from app.cells.edit_lenses import lens_cell
 from app.cells.method_comparison import comparison_cell
 from app.cells.side_effects import side_effects_cell
 from app.notebook.cell import page_title
-from app.shell.navigation import EDIT
+from app.shell.navigation import EDIT, MEND
 from app.shell.state import require_request
 from app.work.panel import outcome, show
 from app.work.sessions import running
@@ -30,6 +30,8 @@ else:
         )
         form(request)
         outcome(EDIT, "Cancelled. Nothing has changed.")
+if running(MEND):
+    show(MEND)
 if request.entries:
     old_answer = answers_cell(request)
     lens_cell(request)

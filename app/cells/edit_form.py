@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 import core
 from app.cells.controls import choice
+from app.cells.mend_training import trained
 from app.shell import ledger
 from app.shell.models import load
 from app.shell.navigation import EDIT
@@ -35,6 +36,8 @@ def form(request: Request) -> None:
     method = choice(st, "Method", METHOD_TITLES, "edit_method")
     chosen = core.METHODS[method]
     st.caption(plain(chosen.description))
+    if method == "mend" and not trained(request):
+        return
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
     automatic = row.toggle("Let the app choose", True, key="edit_auto", width="content")
     defaults = chosen.defaults(request.model)

@@ -95,10 +95,12 @@ def page_at(path: str) -> Page:
 
 # The slots of a session's long work, and the path of the page that draws each whole.
 STUDY, EDIT, TUNE, STRENGTH, ASK_ALL = "study", "edit", "tune", "strength", "ask_all"
+MEND = "mend"
 JOB_PAGES = {
     STUDY: "many_prompts",
     EDIT: "edit",
     TUNE: "edit",
+    MEND: "edit",
     STRENGTH: "edit_strength",
     ASK_ALL: "ask",
 }

@@ -150,6 +150,11 @@ class Job:
         if not self.visitors:
             self.left_at = time.monotonic()
 
+    def wanted(self) -> None:
+        """Somebody who does not watch it waits for what it makes: the grace time begins anew."""
+        if self.left_at is not None:
+            self.left_at = time.monotonic()
+
 
 def before(people: int) -> str:
     return "1 person is before you" if people == 1 else f"{people} people are before you"

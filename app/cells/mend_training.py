@@ -1,0 +1,163 @@
+"""Train for this model: MEND's small network, made once for all who use the model here."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import date
+from functools import partial
+
+import streamlit as st
+
+import core
+from app.shell.models import load, short_name
+from app.shell.navigation import MEND
+from app.shell.state import Request
+from app.words import count, duration, plain
+from app.work.job import Job, OnStep
+from app.work.panel import draw_bar, follow, outcome
+from app.work.results import shared
+from app.work.sessions import begin, current
+from core.editing.mend_network import MendNetwork, keep_mend_network, mend_network
+from core.editing.mend_training import train_mend, training_estimate, training_facts
+from core.studies.counterfact import MINI_COUNTERFACT
+
+WHAT = (
+    "MEND needs a small second network, which has practised on many facts: it reshapes one "
+    "gradient step of this model so that the new fact also holds in other words, and little else "
+    "changes. It is trained once for each model, and the model itself stays as it is."
+)
+AGAIN = "mend_again"  # the popover
+TRAINED, RECORDS = "trained", "records"  # in what a network says of itself
+
+
+class Trainings:
+    """The server's trainings by the model's fingerprint: one at a time for each model."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Job] = {}
+        self._guard = threading.Lock()
+
+    def running(self, about: str) -> Job | None:
+        job = self._jobs.get(about)
+        return job if job is not None and job.running else None
+
+    def start(self, about: str, job: Job) -> None:
+        """Begin a job for this session, unless the model is being trained by anyone."""
+        with self._guard:
+            if self.running(about) is None and begin(MEND, job, quick=0) is job:
+                self._jobs[about] = job
+
+
+@st.cache_resource(show_spinner=False)
+def trainings() -> Trainings:
+    return Trainings()
+
+
+def trained(request: Request) -> bool:
+    """What MEND needs for this model: where its network comes from, or how to get one. Whether
+    it has one."""
+    about = core.fingerprint(request.model)
+    own, anyones = current(MEND), trainings().running(about)
+    network = mend_network(request.model)
+    if network is None:
+        st.info(WHAT)
+    else:
+        st.caption(plain(f"{request.model.name}: {origin(network)}."))
+    if own is not None and own.about == about:
+        outcome(MEND, "Cancelled. Nothing of this training is kept.")
+    if own is not None and own.running:
+        here = own.about == about
+        st.caption(
+            "It is being trained now; how far it is stands below."
+            if here
+            else f"{plain(own.title)} is running; the next training can start when it has ended."
+        )
+    elif anyones is not None:
+        st.caption(
+            "Somebody else is having it trained for this model now; when that is done, you can "
+            "use it too."
+        )
+        follow([anyones], partial(watch, anyones))
+    elif network is None:
+        offer(request, "primary")
+    else:
+        with st.popover("Train again", key=AGAIN, on_change="rerun") as box:
+            if box.open:
+                st.markdown(
+                    "A new training replaces this network, for everybody who uses this model here."
+                )
+                offer(request, "secondary")
+    return network is not None
+
+
+def watch(job: Job) -> None:
+    """Somebody else's training, which does not end while there is somebody who waits for it."""
+    job.wanted()
+    draw_bar(job)
+
+
+def offer(request: Request, kind: str) -> None:
+    """How long a training takes, on which facts, and the button."""
+    try:
+        seconds = estimated((request.model_name,), None)
+    except core.BackwardLensError as error:
+        st.error(plain(str(error)))
+        return
+    st.markdown(
+        f"A training takes **about {duration(seconds)}** on this machine, measured just now; "
+        "longer while others use the model. You can go on working meanwhile, and cancel it."
+    )
+    file = st.file_uploader(
+        "Facts to practise on: a CounterFact or EasyEdit file (empty: the built-in facts)",
+        type=["json", "jsonl"],
+        key="mend_records",
+    )
+    st.button(
+        "Train for this model",
+        type=kind,
+        key="start_mend",
+        on_click=start_training,
+        args=(request, file),
+    )
+
+
+def origin(network: MendNetwork) -> str:
+    """Where a network comes from, as the end of a sentence."""
+    made = network.made
+    if made.get("imported"):
+        order = ", learning rates as in the published code" if made.get("published_order") else ""
+        return f"its network for MEND was imported from {made['imported']}{order}"
+    if made.get(TRAINED):
+        facts = count(int(made.get("facts") or 0), "fact")
+        return (
+            f"its network for MEND was trained here on {made[TRAINED]}, on {facts} of "
+            f"{made.get(RECORDS)}, in {duration(float(made.get('seconds') or 0))}"
+        )
+    return "its network for MEND ships with the app"
+
+
+@shared("Measuring how long a training takes …")
+def estimated(asked: tuple[str], _given: None) -> float:
+    """Seconds, from a few steps, measured once for all visitors."""
+    model = load(asked[0])
+    return training_estimate(model, training_facts(model, builtin_records()))
+
+
+def builtin_records() -> core.Records:
+    return core.load_counterfact(MINI_COUNTERFACT)
+
+
+def start_training(request: Request, file: object) -> None:
+    """For the button's callback."""
+    model, about = request.model, core.fingerprint(request.model)
+
+    def work(on_step: OnStep) -> dict[str, object]:
+        records = builtin_records() if file is None else core.load_counterfact(file)
+        network = train_mend(model, training_facts(model, records), on_step=on_step)
+        told = {TRAINED: date.today().isoformat(), RECORDS: records.name}
+        keep_mend_network(model, replace(network, made={**network.made, **told}))
+        return told
+
+    title = f"Training MEND for {short_name(request.model_name)}"
+    trainings().start(about, Job(title, work, about, lock=model.lock))
