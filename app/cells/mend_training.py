@@ -141,7 +141,7 @@ def origin(network: MendNetwork) -> str:
 def estimated(asked: tuple[str], _given: None) -> float:
     """Seconds, from a few steps, measured once for all visitors."""
     model = load(asked[0])
-    return training_estimate(model, training_facts(model, builtin_records()))
+    return training_estimate(model, training_facts(model, builtin_records().records))
 
 
 def builtin_records() -> core.Records:
@@ -154,7 +154,7 @@ def start_training(request: Request, file: object) -> None:
 
     def work(on_step: OnStep) -> dict[str, object]:
         records = builtin_records() if file is None else core.load_counterfact(file)
-        network = train_mend(model, training_facts(model, records), on_step=on_step)
+        network = train_mend(model, training_facts(model, records.records), on_step=on_step)
         told = {TRAINED: date.today().isoformat(), RECORDS: records.name}
         keep_mend_network(model, replace(network, made={**network.made, **told}))
         return told
