@@ -150,7 +150,8 @@ CACHE = Setting(
     folder,
     None,
     "`~/.cache/backward-lens`",
-    "Where it is kept what ROME and MEMIT compute once for a model, and what calibrations found.",
+    "Where it is kept what ROME and MEMIT compute once for a model, what calibrations found, and "
+    "MEND's networks that were trained here.",
 )
 MEMORY = Setting(
     PREFIX + "MEMORY",
@@ -179,7 +180,7 @@ JOBS = Setting(
     whole_number(1, 100),
     2,
     "2",
-    "How many pieces of long work (studies, edits, calibrations) one visitor may have at once.",
+    "How many pieces of long work (studies, edits, trainings) one visitor may have at once.",
 )
 PROMPT_TOKENS = Setting(
     PREFIX + "PROMPT_TOKENS",

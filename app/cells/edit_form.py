@@ -28,7 +28,12 @@ STRENGTH_HELP = (
     "stronger, so that the target also follows in other words (it generalises more), but other "
     "prompts change with it more often (it disturbs more)."
 )
-RATES = {"forward-shift": "eta", "sgd": "lr", "adam": "lr"}
+RATES = {"forward-shift": "eta", "sgd": "lr", "adam": "lr", "mend": "scale"}
+RATE_TITLES = {
+    "eta": "Strength (η)",
+    "lr": "Learning rate",
+    "scale": "Strength (1: as it was trained)",
+}
 
 
 def form(request: Request) -> None:
@@ -80,7 +85,8 @@ def own_settings(
         settings["layers"] = tuple(
             row[0].multiselect(
                 "Layers",
-                range(last + 1),
+                # MEND's network knows no other layers than its own.
+                defaults["layers"] if method == "mend" else range(last + 1),
                 default=list(defaults["layers"]),
                 key=f"edit_layers_{method}_{last}",
                 placeholder="Choose at least one layer",
@@ -89,12 +95,12 @@ def own_settings(
     if method in RATES:
         name = RATES[method]
         value = row[1].number_input(
-            "Strength (η)" if name == "eta" else "Learning rate",
+            RATE_TITLES[name],
             min_value=0.0,
             max_value=1e6,
             value=None if defaults[name] == "auto" else float(defaults[name]),
             format="%.4g",
-            placeholder="empty: the smallest that works",
+            placeholder="empty: 1" if name == "scale" else "empty: the smallest that works",
             key=f"edit_rate_{method}",
         )
         if value is not None:

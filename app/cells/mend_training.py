@@ -35,18 +35,25 @@ class Trainings:
     """The server's trainings by the model's fingerprint: one at a time for each model."""
 
     def __init__(self) -> None:
-        self._jobs: dict[str, Job] = {}
+        self.jobs: dict[str, Job] = {}
         self._guard = threading.Lock()
 
     def running(self, about: str) -> Job | None:
-        job = self._jobs.get(about)
+        job = self.jobs.get(about)
         return job if job is not None and job.running else None
 
     def start(self, about: str, job: Job) -> None:
         """Begin a job for this session, unless the model is being trained by anyone."""
         with self._guard:
-            if self.running(about) is None and begin(MEND, job, quick=0) is job:
-                self._jobs[about] = job
+            # What is over goes: it would hold its model in memory.
+            self.jobs = {name: other for name, other in self.jobs.items() if other.running}
+            if about not in self.jobs and begin(MEND, job, quick=0) is job:
+                self.jobs[about] = job
+
+    def end(self, about: str) -> None:
+        """For a training's own thread, when all is done."""
+        with self._guard:
+            self.jobs.pop(about, None)
 
 
 @st.cache_resource(show_spinner=False)
@@ -150,14 +157,23 @@ def builtin_records() -> core.Records:
 
 def start_training(request: Request, file: object) -> None:
     """For the button's callback."""
-    model, about = request.model, core.fingerprint(request.model)
+    model, about, all_trainings = request.model, core.fingerprint(request.model), trainings()
 
     def work(on_step: OnStep) -> dict[str, object]:
-        records = builtin_records() if file is None else core.load_counterfact(file)
-        network = train_mend(model, training_facts(model, records.records), on_step=on_step)
-        told = {TRAINED: date.today().isoformat(), RECORDS: records.name}
-        keep_mend_network(model, replace(network, made={**network.made, **told}))
-        return told
+        try:
+            return train(model, file, on_step)
+        finally:
+            all_trainings.end(about)
 
     title = f"Training MEND for {short_name(request.model_name)}"
-    trainings().start(about, Job(title, work, about, lock=model.lock))
+    all_trainings.start(about, Job(title, work, about, lock=model.lock))
+
+
+def train(model: core.LanguageModel, file: object, on_step: OnStep) -> dict[str, object]:
+    """Train on a file's facts, else on the built-in ones, and keep the network for everybody; what
+    it now says of itself."""
+    records = builtin_records() if file is None else core.load_counterfact(file)
+    network = train_mend(model, training_facts(model, records.records), on_step=on_step)
+    made = {**network.made, TRAINED: date.today().isoformat(), RECORDS: records.name}
+    keep_mend_network(model, replace(network, made=made))
+    return made
