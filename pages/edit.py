@@ -17,7 +17,8 @@ from app.work.sessions import running
 
 page_title(
     "Can you make it say something else?",
-    "Edits: forward pass shift (section 7), one gradient step, fine-tuning, ROME, MEMIT (Table 1).",
+    "Edits: forward pass shift (section 7), one gradient step, fine-tuning, ROME, MEMIT, MEND "
+    "(Table 1).",
 )
 request = require_request()
 if running(EDIT):

@@ -18,7 +18,13 @@ from app.work.job import Job, OnStep
 from app.work.panel import draw_bar, follow, outcome
 from app.work.results import shared
 from app.work.sessions import begin, current
-from core.editing.mend_network import MendNetwork, keep_mend_network, mend_network
+from core.editing.mend_network import (
+    MendNetwork,
+    forget_mend_network,
+    keep_mend_network,
+    mend_network,
+    shipped_file,
+)
 from core.editing.mend_training import train_mend, training_estimate, training_facts
 from core.studies.counterfact import MINI_COUNTERFACT
 
@@ -28,7 +34,9 @@ WHAT = (
     "changes. It is trained once for each model, and the model itself stays as it is."
 )
 AGAIN = "mend_again"  # the popover
-TRAINED, RECORDS = "trained", "records"  # in what a network says of itself
+# In what a network says of itself: the day, the facts' file; what scripts.import_mend wrote.
+TRAINED, FACTS = "trained", "facts_file"
+IMPORTED, SWAPPED = "imported", "published_order"
 
 
 class Trainings:
@@ -70,20 +78,20 @@ def trained(request: Request) -> bool:
     if network is None:
         st.info(WHAT)
     else:
-        st.caption(plain(f"{request.model.name}: {origin(network)}."))
+        st.caption(plain(f"MEND's network for {short_name(request.model_name)} {origin(network)}."))
     if own is not None and own.about == about:
         outcome(MEND, "Cancelled. Nothing of this training is kept.")
     if own is not None and own.running:
         here = own.about == about
         st.caption(
-            "It is being trained now; how far it is stands below."
+            "Its network is being trained now; how far that is stands below."
             if here
             else f"{plain(own.title)} is running; the next training can start when it has ended."
         )
     elif anyones is not None:
         st.caption(
-            "Somebody else is having it trained for this model now; when that is done, you can "
-            "use it too."
+            "Somebody else is having a network trained for this model now; when that is done, you "
+            "can use it too."
         )
         follow([anyones], partial(watch, anyones))
     elif network is None:
@@ -91,11 +99,21 @@ def trained(request: Request) -> bool:
     else:
         with st.popover("Train again", key=AGAIN, on_change="rerun") as box:
             if box.open:
-                st.markdown(
-                    "A new training replaces this network, for everybody who uses this model here."
-                )
-                offer(request, "secondary")
+                again(request, network)
     return network is not None
+
+
+def again(request: Request, network: MendNetwork) -> None:
+    """Another training, or back to the network that ships."""
+    st.markdown("A new training replaces this network, for everybody who uses this model here.")
+    offer(request, "secondary")
+    if {TRAINED, IMPORTED} & set(network.made) and shipped_file(request.model).is_file():
+        st.button(
+            "Back to the network that ships with the app",
+            key="forget_mend",
+            on_click=forget_mend_network,
+            args=(request.model,),
+        )
 
 
 def watch(job: Job) -> None:
@@ -112,8 +130,8 @@ def offer(request: Request, kind: str) -> None:
         st.error(plain(str(error)))
         return
     st.markdown(
-        f"A training takes **about {duration(seconds)}** on this machine, measured just now; "
-        "longer while others use the model. You can go on working meanwhile, and cancel it."
+        f"A training takes **about {duration(seconds)}** here, by the pace of a few steps; longer "
+        "while others use the model. You can go on working meanwhile, and cancel it."
     )
     file = st.file_uploader(
         "Facts to practise on: a CounterFact or EasyEdit file (empty: the built-in facts)",
@@ -130,18 +148,16 @@ def offer(request: Request, kind: str) -> None:
 
 
 def origin(network: MendNetwork) -> str:
-    """Where a network comes from, as the end of a sentence."""
+    """Where a network comes from, as the end of a sentence that begins with it."""
     made = network.made
-    if made.get("imported"):
-        order = ", learning rates as in the published code" if made.get("published_order") else ""
-        return f"its network for MEND was imported from {made['imported']}{order}"
-    if made.get(TRAINED):
+    if IMPORTED in made:
+        order = ", with learning rates as in the published code" if made.get(SWAPPED) else ""
+        return f"was imported from {made[IMPORTED]}{order}"
+    if TRAINED in made:
         facts = count(int(made.get("facts") or 0), "fact")
-        return (
-            f"its network for MEND was trained here on {made[TRAINED]}, on {facts} of "
-            f"{made.get(RECORDS)}, in {duration(float(made.get('seconds') or 0))}"
-        )
-    return "its network for MEND ships with the app"
+        seconds = duration(float(made.get("seconds") or 0))
+        return f"was trained here on {made[TRAINED]}, with {facts} of {made.get(FACTS)}, {seconds}"
+    return "ships with the app"
 
 
 @shared("Measuring how long a training takes …")
@@ -173,7 +189,9 @@ def train(model: core.LanguageModel, file: object, on_step: OnStep) -> dict[str,
     """Train on a file's facts, else on the built-in ones, and keep the network for everybody; what
     it now says of itself."""
     records = builtin_records() if file is None else core.load_counterfact(file)
+    name = "the built-in ones" if file is None else records.name
     network = train_mend(model, training_facts(model, records.records), on_step=on_step)
-    made = {**network.made, TRAINED: date.today().isoformat(), RECORDS: records.name}
+    today = date.today()
+    made = {**network.made, TRAINED: f"{today.day} {today:%B %Y}", FACTS: name}
     keep_mend_network(model, replace(network, made=made))
     return made

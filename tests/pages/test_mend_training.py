@@ -15,12 +15,12 @@ from app.cells import mend_training
 from app.shell.ledger import LEDGER
 from app.shell.models import load
 from app.shell.navigation import EDIT, MEND
-from core.editing.mend_network import keep_mend_network, mend_network
+from core.editing.mend_network import keep_mend_network, mend_network, shipped_file
 from tests.conftest import random_model
 from tests.pages.test_pages import after, job_of, open_page, texts
 
-FACTS, STEPS = 6, 5
-NONE, TRAINED = "MEND needs a small second network", "was trained here on 20"
+FACTS, STEPS = 6, 5  # a training of a moment
+NONE, TRAINED = "MEND needs a small second network", "was trained here on "
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +85,7 @@ def test_without_a_network_the_form_says_what_is_needed_and_for_how_long():
     at = mend_page()
     assert not at.exception
     assert NONE in said(at)
-    assert "A training takes **about 4 minutes** on this machine" in said(at)
+    assert "A training takes **about 4 minutes** here" in said(at)
     assert "start_mend" in keys(at)
     assert "make_edit" not in keys(at)
 
@@ -96,7 +96,7 @@ def test_a_trained_network_edits_at_once_and_for_everybody(model):
     assert not at.exception
     assert not at.error
     assert TRAINED in said(at)
-    assert f"on {FACTS} facts of mini" in said(at)
+    assert f"with {FACTS} facts of the built-in ones, " in said(at)
     assert mend_network(load(model)).made["steps"] == STEPS
     at.button(key="make_edit").click().run()
     at = after(at, EDIT)
@@ -170,7 +170,7 @@ def test_a_second_visitor_waits_for_the_first_ones_training(monkeypatch):
         at = start(mend_page())
         other = mend_page()
         assert not other.exception
-        assert "Somebody else is having it trained" in said(other)
+        assert "Somebody else is having a network trained" in said(other)
         assert "Training MEND" in said(other)
         assert not {"start_mend", "cancel_mend"} & keys(other)
         assert "start_mend" in keys(mend_page(model="tiny-llama2"))
@@ -185,7 +185,7 @@ def test_who_pressed_at_the_same_moment_starts_no_second_training(monkeypatch):
     with held_training(monkeypatch) as go:
         start(first)
         start(second)
-        assert "Somebody else is having it trained" in said(second)
+        assert "Somebody else is having a network trained" in said(second)
         assert job_of(first, MEND).running
         go.set()
         after(first, MEND)
@@ -209,7 +209,24 @@ def test_a_training_again_replaces_the_network():
         model, replace(network, made={"imported": "x_*y*_.pt", "published_order": True})
     )
     at.run()
-    assert "imported from x_*y*_.pt, learning rates as in the published code" in said(at)
+    assert "imported from x_*y*_.pt, with learning rates as in the published code" in said(at)
+
+
+def test_back_to_the_network_that_ships(monkeypatch, tmp_path):
+    model = load("tiny-gpt2")
+    at = after(start(mend_page()), MEND)
+    own = mend_network(model)
+    at.session_state["mend_again"] = True
+    at.run()
+    assert "forget_mend" not in keys(at)  # none ships for this model
+    monkeypatch.setattr("core.editing.mend_network.SHIPPED", tmp_path / "shipped")
+    replace(own, made={}).save(shipped_file(model))
+    at.run()
+    assert TRAINED in said(at)  # one's own comes first
+    at.button(key="forget_mend").click().run()
+    assert "ships with the app" in said(at)
+    assert "forget_mend" not in keys(at)
+    assert {"start_mend", "make_edit"} <= keys(at)
 
 
 def test_a_disk_that_cannot_be_written_gets_a_sentence(monkeypatch, tmp_path):
@@ -242,7 +259,7 @@ def test_facts_of_ones_own_are_practised_on(tmp_path):
     ).run()
     at = after(start(at), MEND)
     assert not at.error
-    assert "on 3 facts of mine" in said(at)
+    assert "with 3 facts of mine" in said(at)
 
 
 def test_whoever_has_work_enough_is_told(monkeypatch):

@@ -275,3 +275,14 @@ def test_a_second_visitor_keeps_a_job_alive_and_the_last_one_to_leave_ends_it(wo
     job.leave(1)
     after_grace(job, work)
     assert ended(job).ended_early
+
+
+def test_whoever_waits_for_a_job_s_result_lets_its_grace_time_begin_anew(work):
+    job = watched(work)
+    job.wanted()
+    assert job.left_at is None  # its own visitor is here
+    job.leave(0)
+    job.left_at -= 2 * job_module.GRACE
+    job.wanted()
+    work.allowed.release(6)
+    assert ended(job).result == "made"
