@@ -237,6 +237,11 @@ def keep_mend_network(model: LanguageModel, network: MendNetwork) -> Path:
     return path
 
 
+def forget_mend_network(model: LanguageModel) -> None:
+    """Back to the network that ships for the model, or to none."""
+    own_file(model).unlink(missing_ok=True)
+
+
 def check_for(model: LanguageModel, network: MendNetwork) -> None:
     """Refuse a network of another model."""
     if network.model_fingerprint != fingerprint(model):
