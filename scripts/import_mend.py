@@ -56,7 +56,11 @@ def import_mend(file: Path, name: str, output: Path | None, published_order: boo
 def widths(name: str) -> tuple[int, int]:
     """d_model and d_mlp, from the configuration alone: a file that does not fit is refused before
     gigabytes of weights are read."""
-    config = json.loads((find_folder(name) / "config.json").read_text(encoding="utf-8"))
+    file = find_folder(name) / "config.json"
+    try:
+        config = dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        raise ModelError(f"The configuration of {name} is damaged. Download it again.") from None
     if config.get("model_type") != "gpt2" or not isinstance(config.get("n_embd"), int):
         raise ModelError(f"{name} is no GPT-2; MEND was published for GPT-2s. Choose gpt2-xl.")
     return config["n_embd"], config.get("n_inner") or 4 * config["n_embd"]

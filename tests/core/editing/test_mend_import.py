@@ -309,7 +309,7 @@ def test_damage_anywhere_is_a_sentence_or_harmless(tmp_path):
     with zipfile.ZipFile(path) as archive:
         (name,) = [n for n in archive.namelist() if n.endswith("data.pkl")]
         good = archive.read(name)
-    for place in range(0, len(good), max(1, len(good) // 150)):
+    for place in range(0, len(good), max(1, len(good) // 60)):
         bad = bytearray(good)
         bad[place] ^= 0x55
         damaged = repacked(path, tmp_path / "damaged.pt", pickled=bytes(bad))
@@ -331,4 +331,8 @@ def test_the_script_keeps_the_network_or_writes_it_where_it_is_told(tmp_path, mo
     assert mend_network(model).made["published_order"] is True
     monkeypatch.setattr("sys.argv", ["x", str(file), "--model", "tiny-llama2"])
     with pytest.raises(SystemExit, match="no GPT-2"):
+        import_mend.main()
+    (tmp_path / "config.json").write_text("[1]")
+    monkeypatch.setattr("sys.argv", ["x", str(file), "--model", str(tmp_path)])
+    with pytest.raises(SystemExit, match="is damaged"):
         import_mend.main()
