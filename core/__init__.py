@@ -16,6 +16,7 @@ from core.editing.calibration import Calibration, calibrate, known_calibration
 from core.editing.comparison import change_sizes, compare_methods, preflight, verdicts
 from core.editing.edit_strength import edit_strength, perplexity
 from core.editing.export import export_model
+from core.editing.health import Health, health
 from core.editing.mend_network import MendNetwork, keep_mend_network, mend_network
 from core.editing.mend_training import train_mend, training_estimate, training_facts
 from core.editing.methods import METHODS, edit, edit_many
@@ -84,6 +85,7 @@ __all__ = [
     "Fact",
     "Factors",
     "FoundModel",
+    "Health",
     "ImprintAndShift",
     "LanguageModel",
     "MendNetwork",
@@ -127,6 +129,7 @@ __all__ = [
     "gradient_neurons",
     "gradient_rank",
     "gradient_span",
+    "health",
     "imprint_and_shift",
     "imprint_copies",
     "is_on_this_machine",
