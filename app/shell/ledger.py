@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import streamlit as st
@@ -11,6 +12,7 @@ import core
 from app.work.memory import claim
 
 LEDGER = "ledger"  # in the session
+OFF_TOGETHER = "switched_off"  # in the session: ids of the entries that one click switched off
 MOST_EDITS = 20
 MOST_BYTES = 64_000_000
 
@@ -84,6 +86,26 @@ def switch(entry_id: str, key: str) -> None:
     for entry in entries():
         if entry.id == entry_id:
             entry.on = bool(st.session_state[key])
+
+
+def switch_off(ids: Sequence[str]) -> None:
+    """Several at once, to be taken back at once; for callbacks."""
+    for entry in entries():
+        if entry.id in ids:
+            entry.on = False
+    st.session_state[OFF_TOGETHER] = list(ids)
+
+
+def off_together() -> list[Entry]:
+    """The entries that the last `switch_off` switched off and that are off still."""
+    ids = st.session_state.get(OFF_TOGETHER, ())
+    return [entry for entry in entries() if entry.id in ids and not entry.on]
+
+
+def switch_on_again() -> None:
+    """Take the last `switch_off` back; for callbacks."""
+    for entry in off_together():
+        entry.on = True
 
 
 def rename(entry_id: str, key: str) -> None:

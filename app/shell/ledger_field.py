@@ -7,21 +7,29 @@ import streamlit as st
 import core
 from app.settings import EDIT_BYTES, EXPORTS
 from app.shell import ledger
-from app.words import file_name, plain, shortened, visible
+from app.shell.health_field import health_field, visible_name
+from app.words import count, file_name, plain, shortened
 
 
-def ledger_field(model: core.LanguageModel) -> None:
-    """This session's edits, and a place to add one from a file."""
+def ledger_field(model: core.LanguageModel, model_key: str) -> None:
+    """This session's edits, how well the model is with them, and a place to add one from a file.
+
+    `model_key` is what caches know the model by.
+    """
     known = ledger.entries()
     on = len(ledger.active(model))
     title = f"Your edits: {on} of {len(known)} on" if known else "Your edits: none"
     with st.container(key="ledger"):
         st.markdown(f"**{title}**")
+        health_field(model, model_key)
         for entry in known:
             entry_row(entry, model)
         row = st.container(horizontal=True)
         if known:
             row.button("Undo the last", on_click=ledger.undo, key="undo_edit")
+        if off := ledger.off_together():
+            label = f"Switch {count(len(off), 'edit')} on again"
+            row.button(label, on_click=ledger.switch_on_again, key="switch_on_again")
         with row.popover("Add from a file"):
             upload()
         problem = st.session_state.get("edit_file_problem")
@@ -46,10 +54,6 @@ def entry_row(entry: ledger.Entry, model: core.LanguageModel) -> None:
     )
     with right.popover("⋯", type="tertiary"):
         details(entry)
-
-
-def visible_name(name: str) -> str:
-    return visible(name).replace("·", " ")
 
 
 def details(entry: ledger.Entry) -> None:

@@ -89,7 +89,7 @@ def sidebar(page: str) -> None:
         st.session_state["ledger_model"] = model
         look_at(short_name(chosen_model()), model and model.lock)
         if model is not None:
-            ledger_field(model)
+            ledger_field(model, chosen_key())
         with top:  # above the fold of a laptop
             jobs_field(page)
         example_field()

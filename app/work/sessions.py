@@ -15,6 +15,7 @@ from app.work.turnstile import leave
 from core.model.locks import person
 
 JOBS = "jobs"  # in the session: slot -> Job
+ASIDE = "jobs_aside"  # in the session: slot -> Job, of work that its visitor did not ask for
 DELIVERED = "delivered_jobs"  # in the session: tokens of jobs whose result it has taken
 AT_ONCE = "jobs_at_once"  # in the session: how many jobs it may have; else the server's setting
 PERSON = "person"  # in the session: what tells it from others in a model's queue
@@ -113,6 +114,28 @@ def begin(slot: str, job: Job, *, link: bool = False, quick: float = QUICK) -> J
     return job
 
 
+def begin_aside(slot: str, job: Job, *, quick: float) -> None:
+    """Start a small job that the visitor did not ask for: it counts as no work of theirs, is drawn
+    in no panel, and takes the place of the slot's last one, which is cancelled.
+
+    Waits up to `quick` seconds for it.
+    """
+    end_aside(slot)
+    job.person = this_person()
+    st.session_state.setdefault(ASIDE, {})[slot] = job
+    job.start()
+    attend()
+    leave()
+    job.thread.join(quick)
+
+
+def end_aside(slot: str) -> None:
+    """Cancel a slot's job that was begun aside, if there is one."""
+    job = st.session_state.get(ASIDE, {}).pop(slot, None)
+    if job is not None:
+        job.cancelled.set()
+
+
 def too_many(slot: str) -> str:
     """Why this session may begin nothing more now, as a sentence; empty if it may.
 
@@ -151,7 +174,7 @@ def attend() -> None:
     for slot, job in jobs.items():
         if linked().get(job.token) is job and st.query_params.get(slot) != job.token:
             st.query_params[slot] = job.token
-    presence().watch(list(jobs.values()))
+    presence().watch([*jobs.values(), *st.session_state.get(ASIDE, {}).values()])
 
 
 def collect() -> list[Job]:
