@@ -16,6 +16,7 @@ from core.editing.calibration import Calibration, calibrate, known_calibration
 from core.editing.comparison import change_sizes, compare_methods, preflight, verdicts
 from core.editing.edit_strength import edit_strength, perplexity
 from core.editing.export import export_model
+from core.editing.fact_answers import fact_answers
 from core.editing.health import Health, health
 from core.editing.mend_network import MendNetwork, keep_mend_network, mend_network
 from core.editing.mend_training import train_mend, training_estimate, training_facts
@@ -122,6 +123,7 @@ __all__ = [
     "edited",
     "estimate_seconds",
     "export_model",
+    "fact_answers",
     "fingerprint",
     "forward_difference",
     "forward_lens",
