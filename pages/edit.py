@@ -3,11 +3,14 @@
 import streamlit as st
 
 from app.cells.calibration import tuning
+from app.cells.controls import choice
 from app.cells.edit_answers import answers_cell
 from app.cells.edit_form import form
 from app.cells.edit_landing import landing_cell
 from app.cells.edit_lenses import lens_cell
+from app.cells.fact_answers import facts_cell, has_several_facts
 from app.cells.method_comparison import comparison_cell
+from app.cells.several_facts import several_form
 from app.cells.side_effects import side_effects_cell
 from app.notebook.cell import page_title
 from app.shell.navigation import EDIT, MEND
@@ -29,14 +32,23 @@ else:
             "**1 · Make an edit**  \nOne matrix is changed so that the prompt ends in your target. "
             "The change is kept beside the model: take it back at any time, on the left."
         )
-        form(request)
+        how_many = {"one": "One fact", "several": "Several facts"}
+        if choice(st, "How many", how_many, "edit_how_many") == "several":
+            several_form(request)
+        else:
+            form(request)
         outcome(EDIT, "Cancelled. Nothing has changed.")
 if running(MEND):
     show(MEND)
+number = 2
 if request.entries:
-    old_answer = answers_cell(request)
-    lens_cell(request)
-    landing_cell(request)
-    side_effects_cell(request, old_answer)
-comparison_cell(6 if request.entries else 2, request)
+    if has_several_facts(request):
+        facts_cell(number, request)
+        number += 1
+    old_answer = answers_cell(number, request)
+    lens_cell(number + 1, request)
+    landing_cell(number + 2, request)
+    side_effects_cell(number + 3, request, old_answer)
+    number += 4
+comparison_cell(number, request)
 tuning(request)

@@ -13,10 +13,10 @@ from app.words import visible
 TOP_K = 8
 
 
-def answers_cell(request: Request) -> str:
+def answers_cell(number: int, request: Request) -> str:
     """Before and after side by side; returns the original answer."""
     place = cell(
-        2,
+        number,
         "What it says before and after",
         "Left: the original model's most probable next words. Right: those of the model with your "
         "active edits. The original itself is never changed.",

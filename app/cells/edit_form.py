@@ -109,9 +109,15 @@ def own_settings(
 
 
 def describe_cost(
-    request: Request, method: str, settings: dict[str, object], defaults: dict[str, object]
+    request: Request,
+    method: str,
+    settings: dict[str, object],
+    defaults: dict[str, object],
+    *,
+    facts: int = 1,
 ) -> None:
-    """The line above the button: time, memory, and second moments that are missing."""
+    """The line above the button: time, memory, and second moments that are missing. Each of
+    several facts takes about as long as one."""
     try:
         cost = estimate(request, method, settings, defaults)
     except core.BackwardLensError as error:
@@ -123,8 +129,8 @@ def describe_cost(
     only = where[0] if isinstance(where, tuple) and where else where
     layers = f"layers {min(where)} to {max(where)}" if several else f"layer {only}"
     parts = [
-        time_needed(cost.seconds, adapts(used, settings)),
-        f"{size(cost.bytes)} beside the model",
+        time_needed(facts * cost.seconds, adapts(used, settings)),
+        f"{size(facts * cost.bytes)} beside the model",
         f"{layers} of {request.model.n_layers - 1}",
     ]
     if cost.missing:

@@ -14,9 +14,9 @@ from app.shell.state import Request
 from app.titles import MATRIX_TITLES
 
 
-def landing_cell(request: Request) -> None:
+def landing_cell(number: int, request: Request) -> None:
     place = cell(
-        4,
+        number,
         "Where the edits landed",
         "How large the change of each matrix is, as a part of the matrix itself. An edit is kept "
         "beside the model and added while it runs.",

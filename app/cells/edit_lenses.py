@@ -15,9 +15,9 @@ from app.shell.state import Request
 VIEWS = {"difference": "Difference", "after": "After", "before": "Before"}
 
 
-def lens_cell(request: Request) -> None:
+def lens_cell(number: int, request: Request) -> None:
     place = cell(
-        3,
+        number,
         "How it thinks, before and after",
         "Each cell is the word the model would say if it stopped at this layer. The difference "
         "shows where the target's probability rose (orange) or fell (blue).",

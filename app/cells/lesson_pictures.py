@@ -17,7 +17,7 @@ from app.words import code_span
 def answers(number: int, request: Request) -> None:
     """Before and after, where an edit is on."""
     if request.entries:
-        answers_cell(request)
+        answers_cell(number, request)
         return
     before, _ = tables.both_answers(request, 1)
     box = st.container(border=True, key="cell_answers")

@@ -26,9 +26,9 @@ COLOURS = {  # backgrounds, light and dark; the mark says the same in words
 }
 
 
-def side_effects_cell(request: Request, old_answer: str) -> None:
+def side_effects_cell(number: int, request: Request, old_answer: str) -> None:
     place = cell(
-        5,
+        number,
         "What else changed",
         "Paraphrases should now give the target; neighbours (other subjects) and unrelated prompts "
         "should answer as before.",

@@ -36,9 +36,30 @@ def fallback_finding(edit: Edit) -> str:
     if not by_key or used.get("token") != "last" or not used.get("adapt"):
         return ""
     title = METHODS[edit.method].title
+    if len(edit.facts) > 1:
+        return (
+            f"For some of the facts {title} changed what the model reads at the prompt's last "
+            "token, not at the subject: a change there did not make it say the target."
+        )
     return (
         f"{title} changed what the model reads at the prompt's last token, not at the subject "
         f"{code_span(edit.subject or '')}: a change there did not make it say the target."
+    )
+
+
+def facts_finding(table: pd.DataFrame) -> str:
+    """How many facts the model says, before and now, and the first that it does not say."""
+    said = table["said"].astype(bool)
+    before = int((table["answer_before"] == table["target"]).sum())
+    now = f"{int(said.sum())} of {count(len(table), 'fact')}"
+    start = f"With your edits the model says {now}; the original says {before or 'none'} of them."
+    missing = table[~said]
+    if missing.empty:
+        return start
+    first = missing.iloc[0]
+    more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return (
+        f"{start} Not said: {code_span(first['target'])} after {code_span(first['prompt'])}{more}."
     )
 
 
