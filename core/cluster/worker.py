@@ -19,8 +19,7 @@ from core.model.loading import load_model
 ROOT = Path(__file__).resolve().parents[2]
 STORE_BYTES = 200 * 2**20  # for results on their way, of an instance of our own
 NAMESPACE = "backward-lens"
-# Ray's own switch, made for laptops' firewalls: an instance of our own listens on this machine only
-ONLY_HERE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+ONLY_HERE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0": Ray listens on the loopback address alone
 
 
 class Worker:
@@ -63,7 +62,7 @@ def begin_ray(ray: ModuleType, address: str | None, cpus: float) -> str:
     try:
         if address != "local":
             return page_of(ray.init(address=address, **options))
-        with environment(ONLY_HERE):
+        with only_here(ray):
             return page_of(
                 ray.init(
                     address="local",
@@ -89,15 +88,16 @@ def page_of(context: object) -> str:
 
 
 @contextmanager
-def environment(values: dict[str, str]) -> Iterator[None]:
-    """Variables of the environment, for a while."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
+def only_here(ray: ModuleType) -> Iterator[None]:
+    """What is begun within listens on this machine only: Ray's processes read it from the
+    environment, and this one has read it already."""
+    constants, before = ray._private.ray_constants, os.environ.get(ONLY_HERE)
+    may_be_many, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
+    os.environ[ONLY_HERE] = "0"
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        constants.ENABLE_RAY_CLUSTER = may_be_many
+        os.environ.pop(ONLY_HERE)
+        if before is not None:
+            os.environ[ONLY_HERE] = before
