@@ -6,23 +6,40 @@ All of Ray's tests are in this file, so that there is one cluster at a time.
 import os
 import signal
 import socket
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from core import PromptError, load_counterfact, load_model, study
+from core import PromptError, benchmark, load_counterfact, load_model, study
+from core.benchmarking.measures import COLUMNS
+from core.benchmarking.results import Benchmark
 from core.cluster import hands
 from core.cluster.ray_pool import RayPool
-from core.cluster.worker import import_ray, only_here
+from core.cluster.worker import ONLY_HERE, import_ray, only_here
 from core.errors import ModelError
+from core.studies.counterfact import MINI_COUNTERFACT
 from tests.core.cluster import work
 from tests.core.studies.test_study import assert_same
 
 ROOT = Path(__file__).resolve().parents[3]
 MODEL = "tiny-gpt2"
 SMALL = {"object_store_memory": 80 * 2**20}
+
+
+METHODS = ("forward-shift", "rome")
+SAME = [name for name in COLUMNS if name != "seconds"]
+
+
+def assert_same_rows(one: Benchmark, other: Benchmark) -> None:
+    order = ["record", "method"]
+    a, b = (found.rows.sort_values(order, ignore_index=True)[SAME] for found in (one, other))
+    pd.testing.assert_frame_equal(a, b, check_exact=True)
+    assert not a.duplicated(order).any()
 
 
 def pid_of(hired) -> int:
@@ -64,7 +81,7 @@ def pool(cluster):
 
 @pytest.fixture(scope="module")
 def records():
-    return load_counterfact(ROOT / "data/mini_counterfact.json")
+    return load_counterfact(MINI_COUNTERFACT)
 
 
 def test_a_machine_that_joins_helps_and_one_that_is_lost_costs_nothing(cluster, tmp_path):
@@ -76,8 +93,11 @@ def test_a_machine_that_joins_helps_and_one_that_is_lost_costs_nothing(cluster, 
         with only_here(import_ray()):
             machine = cluster.add_node(num_cpus=1, **SMALL)
         work.wait_for(tmp_path / "begun-2")
+        other = int((tmp_path / "begun-2").read_text())
         cluster.remove_node(machine, allow_graceful=False)
+        work.wait_until(lambda: work.gone(other), "the worker's end")
         (tmp_path / "go").touch()
+        assert other != first
         assert sorted(i for i, _ in results.result()) == [0, 1, 2, 3]
         assert [pid for i, pid in results.result() if i == 2] == [first]
 
@@ -137,6 +157,55 @@ def test_workers_that_are_killed_cost_nothing(pool, model, records):
     assert len(killed) == 2
     assert_same(shared, study(model, records, **options))
     assert not {pid_of(hired) for hired in pool.staff if hired.place} & set(killed)
+
+
+@pytest.fixture(scope="module")
+def alone(model, records):
+    """The benchmark of one process."""
+    return benchmark(model, records, methods=METHODS, limit=6, seed=3)
+
+
+def test_a_benchmark_is_that_of_one_process_though_a_worker_is_killed(pool, model, records, alone):
+    killed = []
+
+    def kill(done: int, _: int) -> None:
+        if done and not killed:
+            killed.append(next(pid_of(hired) for hired in pool.staff if hired.place))
+            os.kill(killed[0], signal.SIGKILL)
+
+    options = {"methods": METHODS, "limit": 6, "seed": 3}
+    shared = benchmark(model, records, pool=pool, on_step=kill, **options)
+    assert killed
+    assert_same_rows(shared, alone)
+    counts = [name for name in alone.table if not name.startswith("seconds")]
+    pd.testing.assert_frame_equal(shared.table[counts], alone.table[counts], check_exact=True)
+
+
+def test_a_driver_that_is_killed_goes_on_when_it_is_started_again(cluster, tmp_path, alone):
+    folder = tmp_path / "benchmark"
+    words = ["--model", MODEL, "--dtype", "float32", "--records", str(MINI_COUNTERFACT)]
+    words += ["--methods", *METHODS, "--limit", "6", "--seed", "3", "--save-to", str(folder)]
+    words += ["--ray", cluster.address, "--workers", "1", "--cpus-per-worker", "0.25"]
+    command = [sys.executable, "-m", "core.benchmark", *words]
+    environment = os.environ | {ONLY_HERE: "0"}
+    with open(tmp_path / "said", "w+") as said:
+        driver = subprocess.Popen(command, cwd=ROOT, stderr=said, env=environment)
+        work.wait_until(
+            lambda: any(folder.glob("part-*.parquet")) or driver.poll() is not None, "a row"
+        )
+        driver.kill()
+        assert driver.wait() == -signal.SIGKILL, said.seek(0) or said.read()
+    begun = Benchmark.load(folder).rows
+    assert 0 < len(begun) < 6 * 3
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert ended.returncode == 0, ended.stderr
+    assert "| ROME |" in ended.stdout
+    assert f"{len(begun)} of 18 rows" in ended.stderr
+    found = Benchmark.load(folder)
+    assert_same_rows(found, alone)
+    timed = begun.dropna(subset="seconds")
+    kept = timed.merge(found.rows, on=["record", "method", "seconds"])
+    assert len(kept) == len(timed) > 0  # none was made again
 
 
 def test_what_the_work_raises_comes_back_as_itself(pool):
