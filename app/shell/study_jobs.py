@@ -61,9 +61,13 @@ class Order:
 
 
 class Home:
-    """This server's folder of studies, its own for as long as it runs."""
+    """This server's folder of studies, its own for as long as it runs.
 
-    def __init__(self, parent: Path) -> None:
+    `goes_on` says of a folder that an ended server left whether its work is to go on here.
+    """
+
+    def __init__(self, parent: Path, goes_on: Callable[[Path], bool] | None = None) -> None:
+        self.goes_on = goes_on or is_kept
         parent.mkdir(parents=True, exist_ok=True)
         self.folder = parent / f"{PREFIX}{uuid.uuid4().hex[:12]}"
         self.taken: list[Path] = []  # studies of servers that have ended
@@ -76,9 +80,8 @@ class Home:
     def take_over(self, left: Path) -> None:
         """Move the studies here that are to go on; the rest of the folder is deleted after it."""
         for folder in left.iterdir():
-            order = order_in(folder)
             age = time.time() - folder.stat().st_mtime
-            if order is not None and order.keep and age < OLDEST:
+            if self.goes_on(folder) and age < OLDEST:
                 self.taken.append(Path(shutil.move(folder, self.folder / folder.name)))
 
     def close(self) -> None:
@@ -95,6 +98,11 @@ def order_in(folder: Path) -> Order | None:
     types = (str, str, int, int, bool, str)
     right = all(isinstance(v, t) for v, t in zip(asdict(order).values(), types, strict=True))
     return order if right and order.token == folder.name else None
+
+
+def is_kept(folder: Path) -> bool:
+    order = order_in(folder)
+    return order is not None and order.keep
 
 
 @st.cache_resource(show_spinner=False)

@@ -15,6 +15,7 @@ import pytest
 from altair.utils import schemapi
 
 from app.charts.before_after import before_after
+from app.charts.benchmark import benchmark_dots, generalisation_curve
 from app.charts.calibration import strength_curve
 from app.charts.curves import rank_by_layer, token_rank_by_layer
 from app.charts.edits import landing_chart, method_chart
@@ -31,6 +32,7 @@ from app.charts.study_lengths import mean_rank_by_length
 from app.charts.style import along, each_once, in_layer, layered
 from app.charts.token_table import Quantity, token_table
 from app.charts.two_sides import difference_bars, side_curves
+from tests.app.benchmarks import dots
 from tests.app.charts.test_before_after import TABLE as ASKED_TWICE
 from tests.app.charts.test_charts import (
     any_number_of_rows,  # noqa: F401 - a fixture
@@ -212,6 +214,16 @@ CHARTS = {
         SIDES[SIDES["side"] == "left"], "rank", "Rank", ("a", "b"), dark=dark
     ),
     ("strength_curve", ""): lambda dark: strength_curve(calibration(), 1, dark=dark),
+    ("benchmark_dots", ""): lambda dark: benchmark_dots(dots(), "acc", ("a", "paper"), dark=dark),
+    ("benchmark_dots", "without the paper"): lambda dark: benchmark_dots(
+        dots()[lambda table: ~table["published"]], "acc", ("a", "paper"), dark=dark
+    ),
+    ("generalisation_curve", ""): lambda dark: generalisation_curve(
+        calibration(), 1, 3.0, dark=dark
+    ),
+    ("generalisation_curve", "without a fixed strength"): lambda dark: generalisation_curve(
+        calibration(), 1, None, dark=dark
+    ),
 }
 every_chart = pytest.mark.parametrize("name", CHARTS, ids=" ".join)
 
