@@ -16,12 +16,14 @@ process.begin()
 
 @asynccontextmanager
 async def warm_up(_: st.App):
-    """Load the default model before the first visitor comes, and go on with kept studies."""
+    """Load the default model before the first visitor comes, and go on with kept work."""
+    from app.shell.benchmark_jobs import resume_benchmarks
     from app.shell.models import preload_default
     from app.shell.study_jobs import resume_studies
 
     preload_default()
     resume_studies()
+    resume_benchmarks()
     giving_back = asyncio.create_task(process.give_back())
     yield
     giving_back.cancel()

@@ -74,6 +74,7 @@ PAGES = (
         MEASURE,
     ),
     Page("compare.py", "Compare", "compare", "What differs between two requests?", MEASURE),
+    Page("benchmark.py", "Benchmark", "benchmark", "Which method edits best?", MEASURE),
     Page(
         "edit_strength.py",
         "Edit strength",
@@ -96,8 +97,10 @@ def page_at(path: str) -> Page:
 # The slots of a session's long work, and the path of the page that draws each whole.
 STUDY, EDIT, TUNE, STRENGTH, ASK_ALL = "study", "edit", "tune", "strength", "ask_all"
 MEND = "mend"
+BENCHMARK = "benchmark"
 JOB_PAGES = {
     STUDY: "many_prompts",
+    BENCHMARK: "benchmark",
     EDIT: "edit",
     TUNE: "edit",
     MEND: "edit",
