@@ -9,6 +9,7 @@ import pandas as pd
 
 from app.findings.benchmark import seconds, size
 from app.words import number
+from core.benchmarking.export import row_beside
 
 PAPER = "GPT-2 XL (paper)"
 
@@ -184,20 +185,22 @@ def shown_value(row: pd.Series, column: Column) -> str:
 
 
 def beside_published(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
-    """A benchmark's rows, each followed by the paper's of the same method; the column `published`
-    says which they are. What the paper has and the benchmark has not comes last."""
-    own = table.assign(published=False)
-    theirs = published.assign(published=True)
-    kind = theirs["method"].str.partition(":")[0]
-    parts, used = [], set()
-    for place in range(len(own)):
-        parts.append(own.iloc[place : place + 1])
-        base = own["method"].iloc[place].partition(":")[0]
-        if base not in used:
-            used.add(base)
-            parts.append(theirs[kind == base])
-    parts.append(theirs[~kind.isin(used)])
-    return pd.concat([part for part in parts if len(part)], ignore_index=True)
+    """A benchmark's rows, each followed by the paper's that compare with it; the column `published`
+    says which they are, and `row` is the title of the benchmark's own. What the paper has and the
+    benchmark has not comes last."""
+    specs = table["method"].tolist()
+    own = table.assign(published=False, row=table["title"])
+    beside = [row_beside(method, specs) for method in published["method"]]
+    titles = dict(zip(specs, table["title"], strict=True))
+    rows = [titles.get(spec) for spec in beside]
+    theirs = published.assign(published=True, row=pd.Series(rows, published.index, dtype=object))
+    theirs["row"] = theirs["row"].fillna(theirs["title"])
+    place = {spec: i for i, spec in enumerate(specs)}
+    after = [place.get(spec, len(specs)) for spec in beside]
+    whole = pd.concat(
+        [own.assign(place=range(len(specs))), theirs.assign(place=after)], ignore_index=True
+    )
+    return whole.sort_values("place", kind="stable", ignore_index=True).drop(columns="place")
 
 
 def with_values(rows: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:

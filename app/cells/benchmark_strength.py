@@ -39,7 +39,7 @@ def strength_cell(number: int, model_key: str) -> None:
         generalisation_curve(found.table, layer, eta, dark=is_dark()),
         "Curve of the share of paraphrases that follow against the share of neighbours that keep "
         "their answer, from a weak shift to a strong one",
-        fit=False,
+        fit=True,
     )
     place.controls.caption(
         f"Measured on {found.known} facts that the model knows, at layer {layer}. “One strength "

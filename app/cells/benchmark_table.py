@@ -6,7 +6,6 @@ from functools import partial
 
 import pandas as pd
 import streamlit as st
-from core.benchmarking.published import PUBLISHED
 
 import core
 from app.cells.benchmark_columns import (
@@ -22,6 +21,7 @@ from app.cells.shipped_benchmarks import result_code
 from app.charts.benchmark import benchmark_dots
 from app.findings.benchmark import (
     accuracy_finding,
+    apart_finding,
     cost_finding,
     hidden_finding,
     order_finding,
@@ -29,6 +29,8 @@ from app.findings.benchmark import (
 )
 from app.notebook.cell import Cell, cell, is_dark
 from app.words import count, plain
+from core.benchmarking.published import PUBLISHED
+from core.benchmarking.specs import ORIGINAL
 
 METHOD = "benchmark_method"  # in the session: the method whose failures are shown
 ROW_HEIGHT = 30
@@ -83,7 +85,7 @@ def draw_rows(place: Cell, key: str, view: str, benchmark: core.Benchmark) -> No
         row_height=ROW_HEIGHT,
         height=38 + ROW_HEIGHT * len(shown),
         key=f"benchmark_rows_{view}_{key}",
-        on_select=partial(pick_row, key, view, rows["method"].tolist(), benchmark.header.methods),
+        on_select=partial(pick_row, key, view, rows["method"].tolist(), benchmark.methods),
         selection_mode="single-row",
         column_config={
             "Method": st.column_config.TextColumn(
@@ -104,7 +106,7 @@ def pick_row(key: str, view: str, methods: list[str], own: tuple[str, ...]) -> N
     """Show the failures of the clicked row's method, if it is one of this benchmark's; for
     callbacks."""
     picked = st.session_state[f"benchmark_rows_{view}_{key}"].selection.rows
-    if picked and methods[picked[0]] in own:
+    if picked and methods[picked[0]] in own and methods[picked[0]] != ORIGINAL:
         st.session_state[METHOD] = methods[picked[0]]
 
 
@@ -140,7 +142,7 @@ def picture_cell(number: int, benchmark: core.Benchmark) -> None:
     rows = beside_published(benchmark.table, PUBLISHED)
     names = (benchmark.header.model, PAPER)
     place.show(
-        accuracy_finding(benchmark.rows, benchmark.table, kind),
+        apart_finding(benchmark.rows, benchmark.table, kind),
         benchmark_dots(rows, kind, names, dark=is_dark()),
         "Dot plot in three panels: for each method how often the model says the new fact, says it "
         "in other words, and still answers right about neighbours, with 95% intervals",

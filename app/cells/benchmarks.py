@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 import streamlit as st
-from core.benchmarking.export import as_csv, as_latex, as_markdown
 
 import core
 from app.cells.shipped_benchmarks import KEY, is_shipped, nearest, shipped, whose
 from app.shell.benchmark_jobs import keep_benchmark, known_benchmarks
 from app.words import count, file_name, plain
+from core.benchmarking.export import as_csv, as_latex, as_markdown
 from core.benchmarking.header import BenchmarkHeader
 
 FORMS = (("CSV", "csv", as_csv), ("LaTeX", "tex", as_latex), ("Markdown", "md", as_markdown))
@@ -50,17 +50,12 @@ def choose(model: core.LanguageModel) -> tuple[str, core.Benchmark]:
 def described(key: str, benchmark: core.Benchmark) -> str:
     header = benchmark.header
     name = f"{header.model} (shipped)" if key.startswith(KEY) else header.model
-    part = "" if finished(benchmark) else ", not finished"
+    part = "" if benchmark.finished else ", not finished"
     return f"{name}: {count(header.total, 'record')}, {methods(header)}{part}"
 
 
 def methods(header: BenchmarkHeader) -> str:
     return count(len(header.methods), "method")
-
-
-def finished(benchmark: core.Benchmark) -> bool:
-    header = benchmark.header
-    return len(benchmark.rows) >= header.total * (len(header.methods) + 1)
 
 
 def summary(benchmark: core.Benchmark, model: core.LanguageModel) -> None:
@@ -71,7 +66,7 @@ def summary(benchmark: core.Benchmark, model: core.LanguageModel) -> None:
         return
     rows, of = len(benchmark.rows), header.total * (len(header.methods) + 1)
     ended = (
-        "" if finished(benchmark) else f" {rows} of {of} rows are done: what follows is of these."
+        "" if benchmark.finished else f" {rows} of {of} rows are done: what follows is of these."
     )
     st.markdown(
         plain(

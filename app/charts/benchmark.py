@@ -17,7 +17,7 @@ PANELS = {
     "paraphrase": "… in other words",
     "neighbourhood": "Neighbours stay right",
 }
-PANEL_WIDTH, ROW = 210, 17
+PANEL_WIDTH, ROW = 185, 17
 APART = 0.05  # of a picture's width and height: labels that are nearer lie on each other
 SHARES = alt.Axis(format=".0%", tickCount=5, grid=True)
 
@@ -29,18 +29,18 @@ def benchmark_dots(
     """A panel for each of three shares, a row a method: a filled dot with its interval, and a
     hollow diamond for what the paper gives.
 
-    table: title, published (bool), and efficacy_<kind>, paraphrase_<kind>, neighbourhood_<kind>,
-    each with _low and _high (missing where published). `names` are those of the benchmark's model
-    and of the paper's. `kind` is "acc" or "success".
+    table: title, row (whose row it stands in), published (bool), and efficacy_<kind>,
+    paraphrase_<kind>, neighbourhood_<kind>, each with _low and _high (missing where published).
+    `names` are those of the benchmark's model and of the paper's. `kind` is "acc" or "success".
     """
-    methods = list(dict.fromkeys(table["title"]))
+    methods = list(dict.fromkeys(table["row"]))
     drawn = [name for i, name in enumerate(names) if (table["published"] == bool(i)).any()]
     panels = [
         panel(table, f"{measure}_{kind}", title, methods, names, drawn, dark, first=not place)
         for place, (measure, title) in enumerate(PANELS.items())
     ]
     chart = alt.HConcatChart()
-    chart["hconcat"], chart["spacing"] = panels, 14
+    chart["hconcat"], chart["spacing"] = panels, 30
     return finished(chart, dark)
 
 
@@ -63,6 +63,7 @@ def panel(
     data = pa.table(
         {
             "Method": pa.array(shown["title"], pa.string()),
+            "row": pa.array(shown["row"], pa.string()),
             "Model": pa.array([names[p] for p in shown["published"]], pa.string()),
             "value": shown[column].astype("float64"),
             "low": low.clip(0, 1),
@@ -73,7 +74,7 @@ def panel(
     colours, fills = [ACCENT[dark], INK[dark]], [ACCENT[dark], PAPER[dark]]
     here = [names.index(name) for name in drawn]
     y = alt.Y(
-        "Method:N",
+        "row:N",
         title=None,
         sort=methods,
         scale=alt.Scale(domain=methods),
@@ -179,7 +180,7 @@ def generalisation_curve(
         ),
         tooltip=tips,
     )
-    return finished(layered(line, dots, words, marks, width=560, height=340), dark)
+    return finished(layered(line, dots, words, marks, height=340), dark)
 
 
 def labels(table: pd.DataFrame) -> list[str]:

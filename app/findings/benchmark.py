@@ -13,6 +13,7 @@ from statistics import NormalDist
 import pandas as pd
 
 from app.words import count, duration, joined, number, plain
+from core.benchmarking.export import row_beside
 from core.benchmarking.specs import ORIGINAL
 from core.studies.bootstrap import student
 
@@ -107,9 +108,7 @@ def accuracy_finding(rows: pd.DataFrame, table: pd.DataFrame, kind: str = "acc")
     if least is None:
         return first
     original = table[(table["method"] == ORIGINAL) & table[neighbourhood].notna()]
-    before = "".join(
-        f", {row[neighbourhood]:.0%} without an edit" for _, row in original.iterrows()
-    )
+    before = "".join(f"; {value:.0%} without an edit" for value in original[neighbourhood])
     return (
         f"{first} Of those that write at least half of the facts, {bold(least['title'])} leaves "
         f"most neighbours right ({share(least, neighbourhood)}{before}){tied(ties)}."
@@ -135,7 +134,9 @@ def hidden_finding(rows: pd.DataFrame, table: pd.DataFrame) -> str:
         )
     back, _ = best_of(rows, methods, "reversed_acc")
     if back is not None:
-        parts.append(f"Asked the other way round, at most {back['reversed_acc']:.0%} are answered.")
+        most = back["reversed_acc"]
+        much = f"at most {most:.0%} are answered" if most else "none is answered, by any method"
+        parts.append(f"Asked the other way round, {much}.")
     return " ".join(parts) or nothing(table) or "Nothing of this was measured here."
 
 
@@ -184,18 +185,6 @@ def size(value: float) -> str:
     return f"{value / 1e3:,.0f} kB" if value < 1e6 else f"{value / 1e6:,.1f} MB"
 
 
-def own_spec(specs: list[str], published: str) -> str | None:
-    """Which of a benchmark's methods is the paper's: the one with its settings, as far as they are
-    written down; the paper's shift has one strength for all prompts."""
-    method = published.partition(":")[0]
-    same = [spec for spec in specs if spec.partition(":")[0] == method]
-    fixed = [spec for spec in same if "eta=fixed" in spec]
-    for spec in (published, *fixed, method, *same):
-        if spec in same:
-            return spec
-    return None
-
-
 def order_counts(
     rows: pd.DataFrame, table: pd.DataFrame, published: pd.DataFrame, measure: str
 ) -> tuple[int, int, int]:
@@ -208,7 +197,7 @@ def order_counts(
     known = published[published[measure].notna() & (published["method"] != ORIGINAL)]
     found = {-1: 0, 0: 0, 1: 0}
     for (_, one), (_, other) in combinations(known.iterrows(), 2):
-        first, second = own_spec(specs, one["method"]), own_spec(specs, other["method"])
+        first, second = (row_beside(row["method"], specs) for row in (one, other))
         difference = one[measure] - other[measure]
         if first and second and first != second and abs(difference) > NOT_TOLD_APART:
             here = told_apart(rows, measure, first, second)
@@ -222,14 +211,26 @@ def order_finding(rows: pd.DataFrame, table: pd.DataFrame, published: pd.DataFra
     for measure, name in PAPERS.items():
         same, turned, unknown = order_counts(rows, table, published, measure)
         pairs = same + turned + unknown
+        rest = [f"{turned} the other way round"] if turned else []
+        rest += [f"{unknown} cannot be told apart"] if unknown else []
         if pairs:
-            parts.append(
-                f"by {name}, {same} of {count(pairs, 'pair')} as there, {turned} the other way "
-                f"round, {unknown} not to be told apart"
-            )
+            parts.append(", ".join([f"by {name} {same} of {count(pairs, 'pair')}", *rest]))
     if not parts:
         return ""
-    return f"The paper's order of methods (GPT-2 XL): {'; '.join(parts)}."
+    return f"Methods that stand here in the paper's order (GPT-2 XL): {'; '.join(parts)}."
+
+
+def apart_finding(rows: pd.DataFrame, table: pd.DataFrame, kind: str) -> str:
+    """How many pairs of methods these records tell apart, by each of the three shares."""
+    specs = methods_of(table)["method"].tolist()
+    pairs = list(combinations(specs, 2))
+    if not pairs:
+        return nothing(table) or "There is one method: nothing to compare it with."
+    found = [
+        f"{sum(told_apart(rows, f'{name}_{kind}', *pair) != 0 for pair in pairs)} by {name}"
+        for name in PAPERS.values()
+    ]
+    return f"Of {count(len(pairs), 'pair')} of methods, these records tell apart {joined(found)}."
 
 
 def failures_finding(title: str, failures: pd.DataFrame, records: int) -> str:

@@ -26,7 +26,6 @@ from core.editing.second_moments import cache_folder
 
 BENCHMARKS = "benchmarks"  # in the session: token or upload id -> Benchmark, the newest last
 MOST_BENCHMARKS = 6
-TURN_TOKENS = 2000  # of a turn on the model: other visitors wait for no more
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +109,6 @@ def benchmark_job(order: Order, read: Callable[[], core.Records]) -> Job:
                 generate=order.generate,
                 save_to=folder / SO_FAR,
                 on_step=on_step,
-                turn_tokens=TURN_TOKENS,
             )
         except core.Cancelled:
             return core.Benchmark.load(folder / SO_FAR)

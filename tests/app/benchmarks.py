@@ -71,7 +71,7 @@ def row(place: int, of: int, record: core.Record, method: str) -> dict[str, obje
         [kind, prompt, f" {wanted}", f" {wanted}" if well(share) else " elsewhere"]
         for kind, prompt, wanted, share in asked
     ]
-    return values | {"said": json.dumps(said)}
+    return values | {"said": json.dumps(said), "nlls": ""}
 
 
 def rows(count: int = RECORDS, methods: tuple[str, ...] = METHODS) -> pd.DataFrame:
@@ -124,6 +124,7 @@ def dots() -> pd.DataFrame:
         {"method": "memit", "title": "MEMIT", "published": False, "value": 1.0, "give": 0.0},
     ]
     table = pd.DataFrame(made)
+    table["row"] = table["title"]
     for name in ("efficacy_acc", "paraphrase_acc", "neighbourhood_acc"):
         table[name] = table["value"]
         table[f"{name}_low"] = table["value"] - table["give"]
