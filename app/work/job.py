@@ -88,9 +88,10 @@ class Job:
         now = time.monotonic()
         if done < self.done:  # the next part of the work begins
             self.moments.clear()
-        if len(self.moments) > 1 and now - self.moments[-2][0] < APART:
-            self.moments.pop()
-        self.moments.append((now, done))
+        if not self.moments or done > self.moments[-1][1]:  # the rest only asks whether to go on
+            if len(self.moments) > 1 and now - self.moments[-2][0] < APART:
+                self.moments.pop()
+            self.moments.append((now, done))
         self.done, self.total = done, total
         abandoned = self.left_at is not None and now - self.left_at > GRACE and not self.keep
         if self.cancelled.is_set() or abandoned:

@@ -158,6 +158,16 @@ def test_quick_reports_count_as_one_so_that_the_pace_is_of_seconds(monkeypatch):
     assert job.seconds_left == pytest.approx(0.1 * 1000, rel=0.15)
 
 
+def test_a_report_of_nothing_new_tells_nothing_of_the_pace(monkeypatch):
+    """Work that asks more often whether to go on than it gets on: a benchmark, edit by edit."""
+    clock = iter(float(i) for i in range(1000))
+    monkeypatch.setattr(job_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    job = Job("Benchmark", print, unit="row")
+    for call in range(500):
+        job.report(8 * (call // 50), 800)  # eight rows in fifty seconds
+    assert job.seconds_left == pytest.approx(50 * 100 - 500, rel=0.02)
+
+
 def test_the_time_goes_on_between_two_reports_and_never_below_nothing(monkeypatch):
     assert timed(monkeypatch, [0.0, 1.0, 2.0, 3.0], now=13.0).seconds_left == 86
     assert timed(monkeypatch, [0.0, 1.0, 2.0, 3.0], now=999.0).seconds_left == 0
