@@ -25,7 +25,9 @@ from core.editing.comparison import Preflight
 
 USUAL_NUMBER = 50
 FIXED = "forward-shift:eta=fixed"  # the shift as the paper uses it
-GENERATED = 100  # tokens of a text that an edited model writes
+# Passes over the prompt that the questions to one variant of the model take, and its ten texts:
+# about what was counted on the built-in models.
+QUESTIONS, TEXTS = 50, 75
 SO_FAR_PROBLEM = "benchmark_so_far_problem"
 
 
@@ -51,6 +53,8 @@ def setup(open_at_first: bool) -> bool:
         return True
     if job is not None and job.error:
         st.error(plain(job.error))
+    elif job is not None and job.ended_early and job.result is None:
+        st.info("Cancelled before the first record was done: there is nothing to show of it.")
     with st.expander("Choose records and methods and start a benchmark", expanded=open_at_first):
         records = choose_records()
         usable = None if records is None else facts(records)
@@ -61,10 +65,14 @@ def setup(open_at_first: bool) -> bool:
 
 def show_so_far(token: str) -> None:
     """The running benchmark's rows in place of its end; for callbacks."""
-    try:
-        keep_benchmark(token, so_far(token))
-    except core.BackwardLensError:
+    found = so_far(token)
+    if found is None:
         st.session_state[SO_FAR_PROBLEM] = "No record is done yet: the first one takes longest."
+        return
+    try:
+        keep_benchmark(token, found)
+    except core.BackwardLensError as error:
+        st.session_state[SO_FAR_PROBLEM] = str(error)
 
 
 def facts(records: core.Records) -> core.Records | None:
@@ -116,11 +124,11 @@ def start_form(records: core.Records) -> None:
         help="The records are drawn at random; the same seed draws the same ones.",
     )
     generate = row[2].checkbox(
-        "Let it write too",
+        "Write texts too",
         True,
         key="benchmark_generate",
-        help="The edited models also write texts by themselves, which shows what accuracies hide, "
-        "and takes most of the time.",
+        help="Each edited model also writes ten texts for each fact, for the n-gram entropy, which "
+        "takes more than all questions.",
     )
     keep = row[3].checkbox(
         "Go on when I close this tab",
@@ -169,8 +177,8 @@ def time_needed(costs: list[Preflight], record: core.Record, limit: int, generat
     """A first guess, which says that it is one."""
     model = load(chosen_key())
     one_pass = core.preflight(model, record.prompt, "forward-shift").seconds / 3
-    asked = 6 + len(record.paraphrases) + len(record.neighbours) + (GENERATED if generate else 0)
-    a_record = sum(found.seconds for found in costs) + (1 + len(costs)) * asked * one_pass
+    passes = (1 + len(costs)) * (QUESTIONS + (TEXTS if generate else 0))
+    a_record = sum(found.seconds for found in costs) + passes * one_pass
     missing = sorted({layer for found in costs for layer in found.missing})
     first = ""
     if missing:

@@ -82,9 +82,9 @@ def home() -> Home:
         return Home(Path(tempfile.mkdtemp(prefix="backward-lens-")), is_kept)
 
 
-def so_far(token: str) -> core.Benchmark:
-    """The rows that a running benchmark has made; raises PromptError where there is none yet."""
-    return core.Benchmark.load(home().folder / token / SO_FAR)
+def so_far(token: str) -> core.Benchmark | None:
+    """The rows that a running benchmark has made; None where there is none yet."""
+    return what_there_is(home().folder / token / SO_FAR)
 
 
 def benchmark_job(order: Order, read: Callable[[], core.Records]) -> Job:
@@ -95,7 +95,7 @@ def benchmark_job(order: Order, read: Callable[[], core.Records]) -> Job:
     """
     folder = home().folder / order.token
 
-    def work(on_step: OnStep) -> core.Benchmark:
+    def work(on_step: OnStep) -> core.Benchmark | None:
         records, model = read(), load(order.model)
         job.lock = model.lock
         note(folder, order, records)
@@ -111,7 +111,7 @@ def benchmark_job(order: Order, read: Callable[[], core.Records]) -> Job:
                 on_step=on_step,
             )
         except core.Cancelled:
-            return core.Benchmark.load(folder / SO_FAR)
+            return what_there_is(folder / SO_FAR)
 
     job = Job(
         f"Benchmark of {order.records}",
@@ -123,6 +123,15 @@ def benchmark_job(order: Order, read: Callable[[], core.Records]) -> Job:
         token=order.token,
     )
     return job
+
+
+def what_there_is(folder: Path) -> core.Benchmark | None:
+    """What a benchmark that was cancelled has made; None before its first record."""
+    try:
+        made = core.Benchmark.load(folder)
+    except core.PromptError:
+        return None
+    return made if len(made.rows) else None
 
 
 def note(folder: Path, order: Order, records: core.Records) -> None:
