@@ -17,7 +17,8 @@ CORE = frozenset(core.__all__) - NOT_CALLED
 # Attributes that are read or called, of tables, results and studies.
 ATTRIBUTES = {
     "DataFrame", "Study", "assign", "changes", "claims", "columns", "concat", "cosines",
-    "cosine", "exceptions", "failures", "gradient_ranks", "groups", "head", "iloc", "load", "loc", "merge",
+    "cosine", "exceptions", "failures", "gradient_ranks", "groups", "head", "iloc", "load", "loc",
+    "merge",
     "norms", "of_group", "prompts", "ranks_by_length", "rename", "reset_index", "segments",
     "settings", "sort_values", "table", "tables", "target", "token", "token_ranks", "tokens",
     "vocabulary_size",
@@ -80,4 +81,6 @@ def names_are_known(tree: ast.Module) -> bool:
     }
     called = {getattr(node.func, "id", "") for node in nodes if isinstance(node, ast.Call)}
     used = {node.id for node in names if isinstance(node.ctx, ast.Load)}
-    return used <= stored | imported | BUILTINS and not stored & (called | {"pd", "Benchmark", "Edit", "Study"})
+    return used <= stored | imported | BUILTINS and not stored & (
+        called | {"pd", "Benchmark", "Edit", "Study"}
+    )
