@@ -39,7 +39,8 @@ def training_facts(
     Records that do not fit into the model's context are left out. Raises PromptError if none fits.
     """
     chance = random.Random(seed)
-    pool = chance.sample(records, min(len(records), POOL))
+    readable = [record for record in records if is_read(model, sentence(record))]
+    pool = chance.sample(readable, min(len(readable), POOL))
     facts = []
     for record in records:
         outer = record.paraphrases[:PARAPHRASES] or (f"{chance.choice(CONTEXTS)} {record.prompt}",)
@@ -65,13 +66,19 @@ def sentence(record: Record) -> str:
     return f"{record.prompt} {record.target_true}" if record.target_true else record.prompt
 
 
+def is_read(model: LanguageModel, text: str) -> bool:
+    try:
+        model.encode(text)
+    except PromptError:
+        return False
+    return True
+
+
 def fits(model: LanguageModel, fact: TrainingFact) -> bool:
     """Whether the model can read all of it, and there is something that must stay."""
     try:
         for prompt in (fact.prompt, *fact.outer):
             forced_ids(model, model.encode(prompt), model.target(prompt, fact.target))
-        for text in fact.unrelated:
-            model.encode(text)
     except PromptError:
         return False
-    return bool(fact.unrelated)
+    return bool(fact.unrelated) and all(is_read(model, text) for text in fact.unrelated)

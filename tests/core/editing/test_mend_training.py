@@ -106,7 +106,7 @@ def test_outcomes_are_those_of_the_edited_model(model):
     school = school_of(model, [fact], network.sites, lambda done, total: None)
     (lesson,) = school.lessons
     with turn(model, (), gradients=True):
-        changes = network.edit(list(gradient_steps(school, lesson).values()), 1e-3)
+        changes = network.edit(list(gradient_steps(school, lesson).values()), 3e-3)
         told, kept = outcome(school, lesson.rows, lesson.goals, lesson.unrelated, changes)
     rows = (*lesson.rows, *lesson.unrelated)
     before = whole_pass(model, rows, [])
@@ -118,7 +118,7 @@ def test_outcomes_are_those_of_the_edited_model(model):
     for i, row in enumerate(lesson.unrelated):
         old, new = (logs[len(lesson.rows) + i, : len(row)][-PLACES:] for logs in (before, after))
         expected = (old.exp() * (old - new)).sum(-1).mean()
-        assert expected > 1e-4
+        assert expected > 1e-5
         torch.testing.assert_close(kept[i], expected, rtol=1e-2, atol=1e-5)
 
 
