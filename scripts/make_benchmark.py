@@ -1,7 +1,7 @@
 """The benchmarks that come with the app: python -m scripts.make_benchmark NAME [--records FILE]
 
 For a built-in model records of data/mini_counterfact.json; for another one CounterFact records of
-the given file that MEND's training did not see (scripts.train_mend). It goes on where it was ended:
+the given file that MEND's training did not see (scripts.mend_records). It goes on where it was ended:
 what is done lies in --folder. Writes data/benchmark/NAME.zip and data/benchmark/REPORT.md, the
 tables of all of them.
 """
@@ -17,7 +17,7 @@ from core.benchmarking.results import SHIPPED
 from core.editing.second_moments import cache_folder
 from core.model.catalog import BUILTIN
 from core.studies.counterfact import MINI_COUNTERFACT, Records
-from scripts.train_mend import held_out
+from scripts.mend_records import held_out
 
 METHODS = (
     "forward-shift",
