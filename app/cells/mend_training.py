@@ -12,6 +12,7 @@ import streamlit as st
 import core
 from app.shell.models import load, short_name
 from app.shell.navigation import MEND
+from app.shell.practice import practice_records
 from app.shell.state import Request
 from app.words import count, duration, plain
 from app.work.job import Job, OnStep
@@ -26,7 +27,6 @@ from core.editing.mend_network import (
     shipped_file,
 )
 from core.editing.mend_training import train_mend, training_estimate, training_facts
-from core.studies.counterfact import MINI_COUNTERFACT
 
 WHAT = (
     "MEND needs a small second network, which has practised on many facts: it reshapes one "
@@ -137,6 +137,8 @@ def offer(request: Request, kind: str) -> None:
         "Facts to practise on: a CounterFact or EasyEdit file (empty: the built-in facts)",
         type=["json", "jsonl"],
         key="mend_records",
+        help="Judge the network by other facts than it practised on. The built-in ones to practise "
+        "on are about other subjects than those of the app's examples and benchmark.",
     )
     st.button(
         "Train for this model",
@@ -156,7 +158,7 @@ def origin(network: MendNetwork) -> str:
     if TRAINED in made:
         facts = count(int(made.get("facts") or 0), "fact")
         seconds = duration(float(made.get("seconds") or 0))
-        return f"was trained here on {made[TRAINED]}, with {facts} of {made.get(FACTS)}, {seconds}"
+        return f"was trained here on {made[TRAINED]}, on {facts} ({made.get(FACTS)}), in {seconds}"
     return "ships with the app"
 
 
@@ -164,11 +166,7 @@ def origin(network: MendNetwork) -> str:
 def estimated(asked: tuple[str], _given: None) -> float:
     """Seconds, from a few steps, measured once for all visitors."""
     model = load(asked[0])
-    return training_estimate(model, training_facts(model, builtin_records().records))
-
-
-def builtin_records() -> core.Records:
-    return core.load_counterfact(MINI_COUNTERFACT)
+    return training_estimate(model, training_facts(model, practice_records().records))
 
 
 def start_training(request: Request, file: object) -> None:
@@ -188,10 +186,9 @@ def start_training(request: Request, file: object) -> None:
 def train(model: core.LanguageModel, file: object, on_step: OnStep) -> dict[str, object]:
     """Train on a file's facts, else on the built-in ones, and keep the network for everybody; what
     it now says of itself."""
-    records = builtin_records() if file is None else core.load_counterfact(file)
-    name = "the built-in ones" if file is None else records.name
+    records = practice_records() if file is None else core.load_counterfact(file)
     network = train_mend(model, training_facts(model, records.records), on_step=on_step)
     today = date.today()
-    made = {**network.made, TRAINED: f"{today.day} {today:%B %Y}", FACTS: name}
+    made = {**network.made, TRAINED: f"{today.day} {today:%B %Y}", FACTS: records.name}
     keep_mend_network(model, replace(network, made=made))
     return made

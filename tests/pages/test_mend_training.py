@@ -28,9 +28,9 @@ def few_facts_and_no_network(monkeypatch, tmp_path):
     """As on a new server, for a model without a network that ships; a training takes a moment."""
     monkeypatch.setenv("BACKWARD_LENS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("core.editing.mend_network.SHIPPED", tmp_path / "nothing")
-    few = mend_training.builtin_records()
+    few = mend_training.practice_records()
     few = replace(few, records=few.records[:FACTS])
-    monkeypatch.setattr(mend_training, "builtin_records", lambda: few)
+    monkeypatch.setattr(mend_training, "practice_records", lambda: few)
     monkeypatch.setattr(mend_training, "training_estimate", lambda model, facts: 250.0)
     monkeypatch.setattr(mend_training, "train_mend", quick_training)
 
@@ -96,7 +96,7 @@ def test_a_trained_network_edits_at_once_and_for_everybody(model):
     assert not at.exception
     assert not at.error
     assert TRAINED in said(at)
-    assert f"with {FACTS} facts of the built-in ones, " in said(at)
+    assert f"on {FACTS} facts (the built-in facts), in " in said(at)
     assert mend_network(load(model)).made["steps"] == STEPS
     at.button(key="make_edit").click().run()
     at = after(at, EDIT)
@@ -193,7 +193,7 @@ def test_who_pressed_at_the_same_moment_starts_no_second_training(monkeypatch):
 
 def test_a_training_again_replaces_the_network():
     model = load("tiny-gpt2")
-    facts = mend_training.training_facts(model, mend_training.builtin_records().records)
+    facts = mend_training.training_facts(model, mend_training.practice_records().records)
     network = quick_training(model, facts, on_step=lambda done, total: None)
     keep_mend_network(model, network)
     at = mend_page()
@@ -252,14 +252,14 @@ def test_a_file_without_facts_gets_a_sentence(content, sentence):
 
 def test_facts_of_ones_own_are_practised_on(tmp_path):
     path = tmp_path / "mine.jsonl"
-    core.save_counterfact(mend_training.builtin_records().records[:3], path)
+    core.save_counterfact(mend_training.practice_records().records[:3], path)
     at = mend_page()
     at.file_uploader(key="mend_records").set_value(
         ("mine.jsonl", path.read_bytes(), "application/json")
     ).run()
     at = after(start(at), MEND)
     assert not at.error
-    assert "with 3 facts of mine" in said(at)
+    assert "on 3 facts (mine" in said(at)
 
 
 def test_whoever_has_work_enough_is_told(monkeypatch):
