@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import GPT2Config
 
-from core import EditError, load_model
+from core import EditError, edit, load_model
 from core.editing import mend_files
 from core.editing.gradient_step import descent
 from core.editing.mend_import import Inert, published_network, read_published
@@ -141,6 +141,11 @@ def test_what_was_imported_is_kept_and_found_again(tmp_path, monkeypatch):
     assert found.tensors.keys() == network.tensors.keys()
     for name, tensor in network.tensors.items():
         assert torch.equal(found.tensors[name], tensor)
+    made = edit(model, FACT.prompt, FACT.target, method="mend")
+    assert made.layers == (1, 2, 3)
+    for change, expected in zip(made.changes, network.edit(step_of(model)), strict=True):
+        largest = float(expected.weight_change.abs().max())
+        assert float((change.weight_change - expected.weight_change).abs().max()) < 1e-4 * largest
     elsewhere = random_model("gpt2", seed=1)
     assert mend_network(elsewhere) is None
 
