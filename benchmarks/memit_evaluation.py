@@ -40,6 +40,7 @@ HELP = (
     "matplotlib, datasets) into an environment of its own beside this project's packages, and give "
     "its folder as --memit-checkout."
 )
+MEMIT_LENGTH = 100  # tokens of a text that memit's evaluation writes
 Evaluation = Callable[..., dict]
 
 
@@ -161,6 +162,11 @@ def side_by_side(
     evaluate = memits_evaluation(checkout)
     tokenizer = tokenizer_of(model)
     snippets = load_snippets(snippets_file) if snippets_file else None
+    if snippets and model.context_length < MEMIT_LENGTH:
+        raise SystemExit(
+            f"memit writes texts of {MEMIT_LENGTH} tokens, and {model.name} reads "
+            f"{model.context_length}. Leave --snippets out, or take another model."
+        )
     tools = (snippets_by_relation(snippets), vectorizer_of(snippets)) if snippets else (None, None)
     score = ReferenceScore(snippets) if snippets else None
     took: dict[str, list[float]] = {"ours": [], "theirs": []}
