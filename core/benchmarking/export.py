@@ -64,7 +64,8 @@ FORMULA = tuple("=+-@\t\r＝＋－＠")  # a spreadsheet takes what begins so fo
 
 @dataclass(frozen=True)
 class Line:
-    """One printed row. `cells`: for each measure its mean, low and high as text, "" for none."""
+    """One printed row. `cells`: for each measure its mean, low and high as text, "" for none; an
+    interval without width is none."""
 
     title: str
     records: int
@@ -101,12 +102,16 @@ def row_beside(method: str, own: Sequence[str]) -> str:
 
 
 def line(row: Mapping[str, object], measures: Sequence[str], published: bool) -> Line:
-    cells = tuple(
-        tuple(number(row.get(f"{name}{end}", math.nan), name) for end in ("", "_low", "_high"))
-        for name in measures
-    )
+    cells = tuple(cell(row, name) for name in measures)
     title = f"{row['title']} {DAGGER}" if published else str(row["title"])
     return Line(title, int(row["records"]), cells)
+
+
+def cell(row: Mapping[str, object], name: str) -> tuple[str, str, str]:
+    mean, low, high = (
+        number(row.get(f"{name}{end}", math.nan), name) for end in ("", "_low", "_high")
+    )
+    return (mean, "", "") if low == high else (mean, low, high)
 
 
 def number(value: float, measure: str) -> str:

@@ -135,6 +135,11 @@ def test_an_endless_number_is_said():
     assert read(as_csv(broken))[0]["perplexity"] == "inf"
 
 
+def test_an_interval_without_width_is_none():
+    same = OWN.assign(perplexity=9.0, perplexity_low=9.0, perplexity_high=9.0)
+    assert as_markdown(same, published=False).splitlines()[2].endswith("| 9.0 |")
+
+
 def test_every_measure_can_be_printed():
     assert set(HEADINGS) == {*MEASURES, "score"}
     assert as_markdown(OWN, measures=tuple(HEADINGS)).splitlines()[0].count("|") == 23
