@@ -9,6 +9,7 @@ prompts that are new each time:
 (d) `answers` with ten active edits against none;
 (e) ROME and MEMIT as they are against the first version's settings and whole passes, fact by fact
     in turns, with the scores of both on the same CounterFact records.
+(f) and (g), the benchmark's own speed, are in benchmarks/benchmark_speed.py.
 """
 
 from __future__ import annotations
