@@ -513,6 +513,7 @@ def test_what_cannot_be_kept_is_made_so_that_it_can(tmp_path):
 
 
 @given(some.lists(some.text(max_size=40), max_size=40), some.integers(2, 400))
+@settings(deadline=None)
 def test_a_shortened_list_is_the_longest_part_that_surely_fits(monkeypatch_module, items, longest):
     monkeypatch_module.setattr(parts, "LONGEST_JSON", longest)
     text = json.dumps(items, ensure_ascii=False)
@@ -535,6 +536,7 @@ def test_what_is_no_list_is_not_shortened(text):
 
 
 @given(some.lists(some.integers(0, 300), max_size=30))
+@settings(deadline=None)
 def test_rows_in_parts_are_all_rows(monkeypatch_module, lengths):
     monkeypatch_module.setattr(parts, "FULL_ROWS", 7)
     monkeypatch_module.setattr(parts, "FULL_TEXT", 500)
