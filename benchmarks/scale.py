@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from torch import nn
+from torch import Tensor, nn
 
 from core import METHODS, LanguageModel, Record, load_counterfact, load_model
 from core.benchmarking.asked import questions_of
@@ -35,19 +35,19 @@ class Count:
 
 @contextmanager
 def counted(model: LanguageModel) -> Iterator[Count]:
-    count, share, handles = Count(), 1 / model.n_layers, []
+    count, share = Count(), 1 / model.n_layers
 
-    def forward(_: nn.Module, given: tuple, kept: dict) -> None:
-        states = given[0] if given else kept["hidden_states"]
+    def seen(_: nn.Module, __: tuple, output: Tensor | tuple[Tensor, ...]) -> None:
+        states = output if isinstance(output, Tensor) else output[0]
         count.forward += share
         count.tokens += share * states.shape[0] * states.shape[1]
+        if states.requires_grad:
+            states.register_hook(back)
 
-    def backward(*_: object) -> None:
+    def back(_: Tensor) -> None:
         count.backward += share
 
-    for block in model.blocks:
-        handles.append(block.register_forward_pre_hook(forward, with_kwargs=True))
-        handles.append(block.register_full_backward_hook(backward))
+    handles = [block.register_forward_hook(seen) for block in model.blocks]
     try:
         yield count
     finally:
@@ -82,20 +82,24 @@ def count_judging(model: LanguageModel, records: list[Record]) -> None:
         line("judged, with texts" if generate else "judged, without texts", counts, "a variant")
 
 
+def as_original(record: Record) -> Record:
+    """With as many prompts as CounterFact's original records have."""
+    texts = *record.generation_prompts, *(f"So {text}" for text in record.generation_prompts)
+    return replace(record, neighbours=2 * record.neighbours, generation_prompts=texts)
+
+
 def main() -> None:
     model = load_model(sys.argv[1] if sys.argv[1:] else MODEL)
     number = int(sys.argv[2]) if sys.argv[2:] else RECORDS
     usable = [r for r in load_counterfact(MINI_COUNTERFACT) if r.subject and r.target_true]
-    records = random.Random(0).sample(usable, number)
-    records = [replace(r, neighbours=(*r.neighbours, *r.neighbours)[:10]) for r in records]
+    records = [as_original(r) for r in random.Random(0).sample(usable, number)]
     asked = [len(questions_of(model, r)) for r in records]
     print(f"{model.name}, {number} records, {sum(asked) / number:.0f} questions a record")
     print(f"{'':>24} {'forward':>9} {'backward':>9} {'tokens':>11}  (passes through all blocks)")
-    edited = [r for r in records if len(model.encode(r.prompt)) > 1]
-    with_moments = [m for m in METHODS if METHODS[m].needs_moments]
-    for method in with_moments:  # second moments are made once for all records
-        edited_by(model, edited[0], method, None)
-    count_edits(model, edited)
+    for method in METHODS:
+        if METHODS[method].needs_moments:  # they are made once for all records
+            edited_by(model, records[0], method, None)
+    count_edits(model, records)
     count_judging(model, records)
 
 
