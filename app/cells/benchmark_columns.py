@@ -178,7 +178,7 @@ def shown_value(row: pd.Series, column: Column) -> str:
     if value is None or pd.isna(value):
         return "–"
     low, high = row.get(f"{column.measure}_low"), row.get(f"{column.measure}_high")
-    if low is None or high is None or pd.isna(low) or pd.isna(high):
+    if low is None or high is None or pd.isna(low) or pd.isna(high) or low == high:
         return column.written(value)
     ends = column.end(low), column.end(high)
     return f"{column.written(value)} ({'–'.join(ends)})"
