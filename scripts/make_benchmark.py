@@ -2,8 +2,8 @@
 
 For a built-in model records of data/mini_counterfact.json; for another one CounterFact records of
 the given file that MEND's training did not see (scripts.mend_records). It goes on where it was
-ended: what is done lies in --folder. Writes data/benchmark/NAME.zip and data/benchmark/REPORT.md, the
-tables of all of them.
+ended: what is done lies in --folder. Writes data/benchmark/NAME.zip, and into REPORT.md
+beside it the tables of all of them.
 """
 
 from __future__ import annotations
