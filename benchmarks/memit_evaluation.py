@@ -25,12 +25,13 @@ import torch
 from benchmarks.analysis import seconds
 from core import Edit, EditError, LanguageModel, Record, edit
 from core.benchmarking.asked import Question, questions_of
-from core.benchmarking.evaluate import Reading, continuations, readings
+from core.benchmarking.evaluate import Reading, readings
 from core.benchmarking.judged import TEXT_LENGTH
 from core.benchmarking.memit_case import KINDS, rewrite_of
 from core.benchmarking.specs import parse_spec
 from core.benchmarking.templates import generation_prompts
 from core.benchmarking.text_metrics import ReferenceScore, Snippets, load_snippets, ngram_entropy
+from core.benchmarking.writing import Writing, continuations
 from core.model.edited import turn
 
 WHERE = "experiments.py.eval_utils_counterfact"
@@ -147,7 +148,8 @@ def our_texts(model: LanguageModel, record: Record, edits: Sequence[Edit]) -> No
     length = min(TEXT_LENGTH, model.context_length)
     chances = torch.rand(len(prompts), length, dtype=torch.float64)
     variants = [[change] for change in edits]
-    for rows in continuations(model, prompts, variants, length=length, chances=chances):
+    (written,) = continuations(model, [Writing(prompts, variants, chances)], length=length)
+    for rows in written:
         statistics.fmean(ngram_entropy(model.tokenizer.decode(row)) for row in rows)
 
 

@@ -77,7 +77,7 @@ def count_judging(model: LanguageModel, records: list[Record]) -> None:
         counts = []
         for i, record in enumerate(records):
             with counted(model) as count:
-                judge(model, Task(i, record, (), 0, generate))
+                judge(model, [Task(i, record, (), 0, generate)])
             counts.append(count)
         line("judged, with texts" if generate else "judged, without texts", counts, "a variant")
 

@@ -12,10 +12,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from core.benchmarking.asked import Question, Row, rows_of
-from core.editing.ask import end_tokens
 from core.model.capture import exclusive
 from core.model.edited import Hook, hooked, row_hooks
 from core.model.edits import Edit
@@ -23,7 +21,6 @@ from core.model.forcing import padded
 from core.model.language_model import LanguageModel
 
 TURN_TOKENS = 2048  # of a batch, in one turn on the model
-TOP_K = 5  # of sampled text, as in memit's generate_fast
 Variant = Sequence[Edit]
 
 
@@ -141,70 +138,3 @@ def perplexities(
                     )
                     totals[first + i] += losses.double().sum().cpu()
     return (totals / (len(ids) - 1)).exp().tolist()
-
-
-def continuations(
-    model: LanguageModel,
-    prompts: Sequence[tuple[int, ...]],
-    variants: Sequence[Variant],
-    *,
-    length: int,
-    chances: Tensor | None,
-) -> list[list[tuple[int, ...]]]:
-    """What each variant writes after each prompt, prompt included: variant x prompt -> token ids.
-
-    `length` tokens with the prompt's, or up to the end-of-text token. The most probable token each
-    time; with `chances` (prompt, length) from 0 to 1, one of the TOP_K by its probability, by the
-    same chances for every variant. Rows of all lengths go on side by side: a longer prompt's tokens
-    are read where a shorter one's continuation is written.
-    """
-    if not prompts:
-        return [[] for _ in variants]
-    length = min(length, model.context_length)
-    rows = [list(ids[:length]) for _ in variants for ids in prompts]
-    hooks = variant_hooks(model, variants, len(prompts))
-    begun = min(len(row) for row in rows)
-    new, cache = torch.tensor([row[:begun] for row in rows]), DynamicCache()
-    ended, ends = [False] * len(rows), end_tokens(model)
-    for place in range(begun, length):
-        logits = following_logits(model, new, cache, hooks)
-        share = None if chances is None else chances[:, place].repeat(len(variants))
-        drawn = chosen_tokens(logits, share)
-        for i, (row, token) in enumerate(zip(rows, drawn, strict=True)):
-            if len(row) == place:
-                ended[i] = ended[i] or token in ends
-                row.append(token)
-        if all(ended):
-            break
-        new = torch.tensor([[row[place]] for row in rows])
-    texts = [cut(row, len(prompts[i % len(prompts)]), ends) for i, row in enumerate(rows)]
-    return [texts[i : i + len(prompts)] for i in range(0, len(texts), len(prompts))]
-
-
-def following_logits(
-    model: LanguageModel, ids: Tensor, cache: DynamicCache, hooks: Sequence[Hook]
-) -> Tensor:
-    """(row, vocabulary) after the tokens in the cache and these; one turn."""
-    with exclusive(model, gradients=False), hooked(hooks):
-        output = model.network.base_model(
-            input_ids=ids.to(model.device), past_key_values=cache, use_cache=True
-        )
-        logits = model.unembedding(output.last_hidden_state[:, -1]).float()
-    return logits
-
-
-def chosen_tokens(logits: Tensor, chances: Tensor | None) -> list[int]:
-    """A token a row. logits: (row, vocabulary); chances: (row,) from 0 to 1."""
-    logits = logits.nan_to_num(nan=float("-inf"))  # of an edit that broke the model
-    if chances is None:
-        return logits.argmax(-1).tolist()
-    best = logits.topk(min(TOP_K, logits.shape[1]))
-    sums = best.values.double().softmax(-1).cumsum(-1)
-    passed = (sums < chances.to(sums)[:, None]).sum(-1).clamp(max=sums.shape[1] - 1)
-    return best.indices.gather(1, passed[:, None])[:, 0].tolist()
-
-
-def cut(row: Sequence[int], begun: int, ends: set[int]) -> tuple[int, ...]:
-    """Without the end-of-text token and what follows it."""
-    end = next((i for i in range(begun, len(row)) if row[i] in ends), len(row))
-    return tuple(row[:end])

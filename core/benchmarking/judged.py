@@ -18,7 +18,6 @@ from core.benchmarking.evaluate import (
     TURN_TOKENS,
     Reading,
     Variant,
-    continuations,
     perplexities,
     readings,
 )
@@ -26,6 +25,7 @@ from core.benchmarking.measures import KINDS, MEASURES, magnitude, mean, success
 from core.benchmarking.specs import ORIGINAL, parse_spec
 from core.benchmarking.templates import generation_prompts
 from core.benchmarking.text_metrics import ngram_entropy, writes
+from core.benchmarking.writing import Writing, continuations
 from core.editing.ask import continuation
 from core.editing.edit_strength import text_ids
 from core.editing.methods import edit
@@ -60,22 +60,47 @@ class Judged:
     texts: tuple[tuple[str, ...], ...]  # as many as there are rows; for the reference score
 
 
+@dataclass
+class Open:
+    """A record that is edited and read, and has not written yet."""
+
+    task: Task
+    questions: list[Question]
+    made: dict[str, Edit | str]  # each spec's edit, or why there is none
+    variants: list[Variant]
+    found: list[list[Reading]]  # variant x question
+    perplexities: list[float]
+
+
 def judge(
-    model: LanguageModel, task: Task, on_step: Callable[[int, int], None] | None = None
-) -> Judged:
-    """Edit a record with each method, each apart, and measure all of them in shared passes.
+    model: LanguageModel, tasks: Sequence[Task], on_step: Callable[[int, int], None] | None = None
+) -> list[Judged]:
+    """Edit records with each method, each apart, and measure all of them in shared passes.
 
     A method that finds no edit leaves the model as it is, and its row says why; so does every row
     of a record that does not fit the model, with NaN for its measures. `on_step` is called within
     the edits and may raise Cancelled. Raises ModelError for a model whose output is no number.
     """
-    specs = (ORIGINAL, *task.methods)
+    opened: dict[int, Open | Judged] = {
+        i: opened_task(model, task, on_step) for i, task in enumerate(tasks)
+    }
+    whole = {i: one for i, one in opened.items() if isinstance(one, Open)}
+    texts = dict(zip(whole, written(model, list(whole.values())), strict=True))
+    return [
+        judged_from(model, one, *texts[i]) if isinstance(one, Open) else one
+        for i, one in opened.items()
+    ]
+
+
+def opened_task(
+    model: LanguageModel, task: Task, on_step: Callable[[int, int], None] | None
+) -> Open | Judged:
+    """A record with its edits, and what each variant answers."""
     try:
         questions = questions_of(model, task.record)
     except PromptError as error:
-        return Judged(
-            tuple(unmeasured(task, spec, str(error)) for spec in specs), ((),) * len(specs)
-        )
+        rows = tuple(unmeasured(task, spec, str(error)) for spec in (ORIGINAL, *task.methods))
+        return Judged(rows, ((),) * len(rows))
     made = {spec: edited_by(model, task.record, spec, on_step) for spec in task.methods}
     variants: list[Variant] = [(), *([e] if isinstance(e, Edit) else [] for e in made.values())]
     found = readings(model, questions, variants, turn_tokens=task.turn_tokens)
@@ -84,17 +109,23 @@ def judge(
             f"The output of {model.name} is not a number. Its weights are damaged, or too large "
             "for this precision: download the model again, or load it with dtype float32."
         )
-    free, texts = written(model, task, variants)
     costs = perplexities(model, text_ids(model, None), variants, turn_tokens=task.turn_tokens)
+    return Open(task, questions, made, variants, found, costs)
+
+
+def judged_from(
+    model: LanguageModel, one: Open, free: Sequence[str], texts: Sequence[Sequence[str]]
+) -> Judged:
+    """The rows of a record; `free` and `texts` are what each variant wrote."""
     rows = []
-    for i, spec in enumerate(specs):
-        row = unmeasured(task, spec, "") | shares(questions, found[i], found[0])
-        row |= {"text": free[i], "perplexity": costs[i]}
-        row["generated"] = float(writes(free[i], target=task.record.target_new, prompt=""))
+    for i, spec in enumerate((ORIGINAL, *one.task.methods)):
+        row = unmeasured(one.task, spec, "") | shares(one.questions, one.found[i], one.found[0])
+        row |= {"text": free[i], "perplexity": one.perplexities[i]}
+        row["generated"] = float(writes(free[i], target=one.task.record.target_new, prompt=""))
         if texts[i]:
             row["entropy"] = mean([ngram_entropy(text) for text in texts[i]])
-        row |= in_words(model, questions, found[i])
-        rows.append(row | cost_of(made.get(spec)))
+        row |= in_words(model, one.questions, one.found[i])
+        rows.append(row | cost_of(one.made.get(spec)))
     return Judged(tuple(rows), tuple(map(tuple, texts)))
 
 
@@ -132,19 +163,36 @@ def cost_of(made: Edit | str | None) -> Row:
 
 
 def written(
-    model: LanguageModel, task: Task, variants: Sequence[Variant]
-) -> tuple[list[str], list[list[str]]]:
-    """What each variant writes by itself after the record's prompt; and its sampled texts, prompt
-    included, none without `generate`."""
-    ids = model.encode(task.record.prompt)
-    free = continuations(model, [ids], variants, length=len(ids) + FREE_TOKENS, chances=None)
-    own = [continuation(model, ids, rows[0]) for rows in free]
-    prompts = [model.encode(p) for p in generation_prompts(task.record)] if task.generate else []
+    model: LanguageModel, opened: Sequence[Open]
+) -> list[tuple[list[str], list[list[str]]]]:
+    """For each record what each variant writes by itself after its prompt; and its sampled texts,
+    prompt included, none without `generate`."""
+    if not opened:
+        return []
+    turn_tokens = min(one.task.turn_tokens for one in opened)
+    prompts = [model.encode(one.task.record.prompt) for one in opened]
+    alone = [Writing([ids], one.variants) for ids, one in zip(prompts, opened, strict=True)]
+    longest = max(map(len, prompts)) + FREE_TOKENS
+    free = continuations(model, alone, length=longest, turn_tokens=turn_tokens)
     length = min(TEXT_LENGTH, model.context_length)
+    sampling = [sampled_writing(model, one, length) for one in opened]
+    sampled = continuations(model, sampling, length=length, turn_tokens=turn_tokens)
+    return [
+        (
+            [continuation(model, ids, rows[0][: len(ids) + FREE_TOKENS]) for rows in own],
+            [[text_of(model, row) for row in rows] for rows in texts],
+        )
+        for ids, own, texts in zip(prompts, free, sampled, strict=True)
+    ]
+
+
+def sampled_writing(model: LanguageModel, one: Open, length: int) -> Writing:
+    """The texts that the n-gram entropy is of; the same chances for every variant of a record."""
+    task = one.task
+    prompts = [model.encode(p) for p in generation_prompts(task.record)] if task.generate else []
     generator = torch.Generator().manual_seed(task.seed * 1_000_003 + task.index)
     chances = torch.rand(len(prompts), length, generator=generator, dtype=torch.float64)
-    sampled = continuations(model, prompts, variants, length=length, chances=chances)
-    return own, [[text_of(model, row) for row in rows] for rows in sampled]
+    return Writing(prompts, one.variants, chances)
 
 
 def text_of(model: LanguageModel, ids: Sequence[int]) -> str:

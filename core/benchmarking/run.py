@@ -1,7 +1,8 @@
 """The benchmark: CounterFact records, each edited by each method and judged alike (Tables 1, 6, 7).
 
-Each record is a task of its own, with all its methods, so that its numbers are the same in one
-process and on many machines. Rows are written as they are made; what is there is not made again.
+Records are done a few together, always the same ones with all their methods, so that their numbers
+are the same in one process and on many machines. Rows are written as they are made; what is there
+is not made again.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from core.model.language_model import LanguageModel
 from core.studies.counterfact import Record, Records
 from core.studies.study import weights_name
 
+RECORDS_AT_ONCE = 4  # that are done together, so that their texts are written in shared passes
 OnStep = Callable[[int, int], None]
 
 
@@ -82,9 +84,10 @@ def benchmark(
             for i, names in missing
         ]
         prepare(model, tasks, progress.tell)
-        for task, judged in results(model, tasks, pool, progress.tell):
-            store.append(rows_of(task.record, judged, snippets))
-            progress.count(len(task.methods) + 1)
+        for done in results(model, tasks, pool, progress.tell):
+            rows = [rows_of(task.record, judged, snippets) for task, judged in done]
+            store.append(pd.concat(rows, ignore_index=True))
+            progress.count(sum(map(len, rows)))
         store.compact()
         return Benchmark(store.header, Records(header.records, tuple(drawn)), store.rows())
 
@@ -169,15 +172,27 @@ def prepare(model: LanguageModel, tasks: Sequence[Task], tell: Callable[..., Non
 
 
 def results(
-    model: LanguageModel, tasks: Sequence[Task], pool: Pool | None, tell: Callable[..., None]
-) -> Iterator[tuple[Task, Judged]]:
-    """Each task as it is finished; without a pool it can be cancelled within a record."""
+    model: LanguageModel,
+    tasks: Sequence[Task],
+    pool: Pool | None,
+    tell: Callable[..., None],
+) -> Iterator[list[tuple[Task, Judged]]]:
+    """Tasks as they are finished; without a pool they can be cancelled within a record."""
+    groups = grouped(tasks)
     if pool is None:
-        for task in tasks:
-            yield task, judge(model, task, tell)
-        return
-    for index, judged in pool.map(judge, tasks):
-        yield tasks[index], judged
+        found = ((i, judge(model, group, tell)) for i, group in enumerate(groups))
+    else:
+        found = pool.map(judge, groups)
+    for index, judged in found:
+        yield list(zip(groups[index], judged, strict=True))
+
+
+def grouped(tasks: Sequence[Task]) -> list[list[Task]]:
+    """Records that write side by side: always the same ones, whenever a run was ended."""
+    by_place: dict[tuple[int, tuple[str, ...]], list[Task]] = {}
+    for task in tasks:
+        by_place.setdefault((task.index // RECORDS_AT_ONCE, task.methods), []).append(task)
+    return list(by_place.values())
 
 
 def rows_of(record: Record, judged: Judged, snippets: ReferenceScore | None) -> pd.DataFrame:

@@ -45,7 +45,7 @@ def records():
 
 @pytest.fixture(scope="module")
 def found(tiny, records):
-    return benchmark(tiny, records, methods=CHEAP, limit=3)
+    return benchmark(tiny, records, methods=CHEAP, limit=5)
 
 
 def counts(rows: pd.DataFrame) -> pd.DataFrame:
@@ -56,7 +56,7 @@ def counts(rows: pd.DataFrame) -> pd.DataFrame:
 def test_a_row_for_each_record_and_method_the_unedited_model_too(found):
     assert list(found.rows.columns) == list(COLUMNS)
     assert found.methods == (ORIGINAL, *CHEAP)
-    assert found.rows.groupby("method").size().to_dict() == dict.fromkeys(found.methods, 3)
+    assert found.rows.groupby("method").size().to_dict() == dict.fromkeys(found.methods, 5)
     assert found.finished
     assert (found.rows["problem"] == "").all()
 
@@ -103,7 +103,7 @@ def test_success_and_magnitude_follow_from_the_numbers_that_are_kept(found):
 
 
 def test_the_same_rows_again_and_from_a_pool(tiny, records, found):
-    again = benchmark(tiny, records, methods=CHEAP, limit=3, pool=OneProcess(tiny))
+    again = benchmark(tiny, records, methods=CHEAP, limit=5, pool=OneProcess(tiny))
     pd.testing.assert_frame_equal(counts(again.rows), counts(found.rows))
 
 
@@ -116,16 +116,18 @@ def test_it_goes_on_where_it_was_ended_and_takes_more_methods(tiny, records, fou
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        benchmark(tiny, records, methods=CHEAP[:1], limit=3, save_to=tmp_path, on_step=stop)
-    assert done[-1] == (2, 6)
+        benchmark(tiny, records, methods=CHEAP[:1], limit=5, save_to=tmp_path, on_step=stop)
+    assert done[-1] == (8, 10)
     asked = []
     judged = run.judge
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "judge", lambda m, t, s: asked.append(t.index) or judged(m, t, s))
-        benchmark(tiny, records, methods=CHEAP[:1], limit=3, save_to=tmp_path)
-        assert asked == [1, 2]
-        more = benchmark(tiny, records, methods=CHEAP, limit=3, save_to=tmp_path)
-    assert asked == [1, 2, 0, 1, 2]
+        patch.setattr(
+            run, "judge", lambda m, ts, s: asked.extend(t.index for t in ts) or judged(m, ts, s)
+        )
+        benchmark(tiny, records, methods=CHEAP[:1], limit=5, save_to=tmp_path)
+        assert asked == [4]
+        more = benchmark(tiny, records, methods=CHEAP, limit=5, save_to=tmp_path)
+    assert asked == [4, 0, 1, 2, 3, 4]
     pd.testing.assert_frame_equal(counts(more.rows), counts(found.rows))
 
 
@@ -155,11 +157,11 @@ def test_a_method_that_finds_no_edit_says_why_and_leaves_the_model(tiny, records
     """On a layer range where one step cannot do it, or with a setting that finds nothing."""
     record = found.records[0]
     spec = "sgd:lr=0.0"
-    rows = judge(tiny, Task(0, record, (spec,), 0, False)).rows
+    rows = judge(tiny, [Task(0, record, (spec,), 0, False)])[0].rows
     assert rows[1]["efficacy_acc"] == rows[0]["efficacy_acc"] == 0.0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("core.benchmarking.judged.edit", refuse)
-        rows = judge(tiny, Task(0, record, ("sgd",), 0, False)).rows
+        rows = judge(tiny, [Task(0, record, ("sgd",), 0, False)])[0].rows
     assert rows[1]["problem"] == "No learning rate works."
     assert math.isnan(rows[1]["seconds"])
     same = [name for name in MEASURES if name not in ("seconds", "bytes", "reversed_success")]
@@ -173,7 +175,9 @@ def refuse(*_: object, **__: object) -> None:
 
 def test_a_record_that_does_not_fit_is_a_row_with_its_reason(tiny, found):
     long = replace(found.records[0], prompt="Obama grew " * 200 + "up in", subject="Obama")
-    judged = judge(tiny, Task(0, long, ("rome",), 0, True))
+    good = Task(1, found.records[1], (), 0, True)
+    judged, beside = judge(tiny, [Task(0, long, ("rome",), 0, True), good])
+    assert beside.rows[0]["text"]
     assert [row["method"] for row in judged.rows] == [ORIGINAL, "rome"]
     assert all("tokens" in row["problem"] for row in judged.rows)
     assert all(math.isnan(row[name]) for row in judged.rows for name in MEASURES)

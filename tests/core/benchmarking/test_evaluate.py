@@ -7,8 +7,9 @@ import torch
 
 from core import Change, Edit, EditError, Fact, Record, answers, complete, fingerprint, perplexity
 from core.benchmarking.asked import questions_of, rows_of
-from core.benchmarking.evaluate import chosen_tokens, continuations, perplexities, readings
+from core.benchmarking.evaluate import perplexities, readings
 from core.benchmarking.measures import magnitude, mean, success
+from core.benchmarking.writing import Writing, chosen_tokens, continuations, rows_at_once
 from core.editing.edit_strength import text_ids
 from core.editing.scores import says
 from core.model.edited import edited, hooked, row_hooks, turn
@@ -124,7 +125,7 @@ def test_perplexities_are_those_of_each_variant_alone(model):
 def test_greedy_continuations_are_those_of_each_variant_alone(model):
     prompts = ["Obama grew up in", "The capital of France is", "Obama"]
     ids, variants = [model.encode(p) for p in prompts], variants_of(model)
-    written = continuations(model, ids, variants, length=24, chances=None)
+    (written,) = continuations(model, [Writing(ids, variants)], length=24)
     for edits, rows in zip(variants, written, strict=True):
         for prompt, own, row in zip(prompts, ids, rows, strict=True):
             assert row[: len(own)] == own
@@ -139,12 +140,25 @@ def test_sampled_texts_depend_on_the_chances_alone(model):
     ids = [model.encode(p) for p in ("Obama grew up in", "The capital of")]
     chances = torch.rand(2, 20, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     edit = [random_edit(model, 1, 0.1)]
-    first, second, third = continuations(model, ids, [[], edit, []], length=20, chances=chances)
+    whole = Writing(ids, [[], edit, []], chances)
+    ((first, second, third),) = continuations(model, [whole], length=20)
     assert first == third
     assert first != second
-    assert [first] == continuations(model, ids, [[]], length=20, chances=chances)
-    alone = continuations(model, ids[1:], [[]], length=20, chances=chances[1:])
-    assert alone == [first[1:]]
+    assert [[first]] == continuations(model, [Writing(ids, [[]], chances)], length=20)
+    alone = continuations(model, [Writing(ids[1:], [[]], chances[1:])], length=20)
+    assert alone == [[first[1:]]]
+    beside = Writing(ids[:1], [edit, []])  # greedy, another record's, in the same passes
+    for turn_tokens in (1, 48, 10_000):
+        together = continuations(model, [beside, whole], length=20, turn_tokens=turn_tokens)
+        assert together[1] == [first, second, third]
+        assert together[:1] == continuations(model, [beside], length=20)
+
+
+def test_what_is_kept_while_writing_has_a_bound(model):
+    heads = model.network.config.num_attention_heads
+    kept = getattr(model.network.config, "num_key_value_heads", heads)
+    a_row = 2 * model.n_layers * (model.d_model // heads) * kept * 4 * 50
+    assert rows_at_once(model, 50) == 2**30 // a_row
 
 
 def test_a_token_is_drawn_from_the_five_best():
@@ -162,8 +176,9 @@ def test_a_broken_variant_does_not_spoil_the_others(model):
     good, bad = readings(model, questions, [[], broken])
     assert good == readings(model, questions, [[]])[0]
     assert not any(all(map(math.isfinite, reading.nll)) for reading in bad)
-    rows = continuations(model, [questions[0].ids], [[], broken], length=12, chances=None)
-    assert rows[0] == continuations(model, [questions[0].ids], [[]], length=12, chances=None)[0]
+    ids = [questions[0].ids]
+    (rows,) = continuations(model, [Writing(ids, [[], broken])], length=12)
+    assert rows[:1] == continuations(model, [Writing(ids, [[]])], length=12)[0]
 
 
 def test_the_measures_by_hand():
