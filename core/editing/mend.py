@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from core.editing.gradient_step import descent
-from core.editing.hyperparameters import check_layers, check_number
+from core.editing.gradient_step import descent, scaled, smallest_rate
+from core.editing.hyperparameters import AUTO, check_layers, check_number
 from core.editing.mend_network import MendNetwork, mend_network, usual_sites
 from core.errors import EditError
 from core.model.edited import turn
@@ -36,32 +36,41 @@ def mend(
     on_step: Callable[[int, int], None],
     matrices: Sequence[str],
     layers: Sequence[int],
-    scale: float,
+    scale: float | str,
 ) -> tuple[tuple[Change, ...], dict[str, object]]:
     """What the model's MEND network makes of one gradient step: a change of rank at most n for each
     matrix and layer that it edits.
 
     The step's loss is the mean of the target tokens' losses, teacher forced. `scale` multiplies the
-    change (the published runs' lr_scale). Raises EditError where there is no network for the model,
-    or where it edits none of the chosen matrices and layers.
+    change (the published runs' lr_scale); with "auto" it is the smallest one (to about 1%) that
+    makes the target's first token the answer. Raises EditError where there is no network for the
+    model, where it does not edit the chosen matrices and layers, or if no scale can do it.
     """
     (fact,) = facts
     matrices, layers = tuple(matrices), tuple(layers)
     check_layers(model, layers)
-    check_number("scale", scale, 0, 1e6)
+    if scale != AUTO:
+        check_number("scale", scale, 0, 1e6)
     network = needed_network(model)
     check_sites(model, network, matrices, layers)
     with turn(model, edits, gradients=True):
-        step, _ = descent(model, fact, matrices, layers)
+        step, loss = descent(model, fact, matrices, layers)
     on_step(1, 2)
-    changes = network.edit(step, scale)
+    changes = network.edit(step)
     if not changes:
         raise EditError(
             f"{fact.target!r} after this prompt gives no gradient in these layers, so that MEND "
             "has nothing to work with. Choose another prompt or target, or all layers."
         )
+    if scale == AUTO:
+        scale = smallest_rate(model, fact, changes, loss, edits)
+    if scale is None:
+        raise EditError(
+            f"No strength of MEND's edit makes {fact.target!r} the answer here. Choose all layers, "
+            "or another method."
+        )
     on_step(2, 2)
-    return changes, {"matrices": matrices, "layers": layers, "scale": scale}
+    return scaled(changes, scale), {"matrices": matrices, "layers": layers, "scale": scale}
 
 
 def needed_network(model: LanguageModel) -> MendNetwork:

@@ -77,7 +77,7 @@ class MendNetwork:
         """How many numbers it holds."""
         return sum(tensor.numel() for tensor in self.tensors.values())
 
-    def edit(self, step: Sequence[Change], scale: float = 1.0) -> tuple[Change, ...]:
+    def edit(self, step: Sequence[Change]) -> tuple[Change, ...]:
         """The changes that it makes of a gradient step, whose factors are u = x^T, v = -delta^T.
 
         Tokens whose x or delta is zero everywhere are dropped, as are sites without any token and
@@ -92,7 +92,7 @@ class MendNetwork:
             there = (x != 0).any(-1) & (delta != 0).any(-1)
             if there.any():
                 u, v = self.factors(site, x[there], delta[there])
-                changes.append(Change(*site, u=scale * u, v=v))
+                changes.append(Change(*site, u=u, v=v))
         return tuple(changes)
 
     def factors(self, site: Site, x: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:

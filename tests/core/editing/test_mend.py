@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import core.editing.mend_network as networks
-from core import EditError, edit, load_model
+from core import EditError, answers, edit, load_model
 from core.editing.comparison import preflight
 from core.editing.gradient_step import descent
 from core.editing.mend_network import MendNetwork, keep_mend_network, mend_network
@@ -37,6 +37,18 @@ def test_at_the_start_the_edit_is_the_gradient_step(model):
         torch.testing.assert_close(change.weight_change, 0.25 * step.weight_change)
     twice = edit(model, PROMPT, TARGET, method="mend", scale=2.0)
     torch.testing.assert_close(twice.changes[0].u, 2 * made.changes[0].u)
+
+
+def test_the_strength_can_be_searched(model):
+    keep_mend_network(model, identity_mend(model))
+    place = {"layers": (model.n_layers - 1,), "matrices": ("ff2",)}
+    made = edit(model, PROMPT, TARGET, method="mend", scale="auto", **place)
+    scale = made.hyperparameters["scale"]
+    first = model.target(PROMPT, TARGET).token
+    for factor, works in ((1, True), (0.95, False)):
+        again = edit(model, PROMPT, TARGET, method="mend", scale=factor * scale, **place)
+        answer = answers(model, PROMPT, edits=[again], top_k=1)["token"][0]
+        assert (answer == first) == works
 
 
 def test_the_formula_by_hand(model):

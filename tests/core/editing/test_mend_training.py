@@ -7,6 +7,7 @@ import torch
 
 from core import Cancelled, EditError, PromptError, Record
 from core.editing import mend_training
+from core.editing.gradient_step import scaled
 from core.editing.mend_facts import CONTEXTS
 from core.editing.mend_lessons import PLACES, gradient_steps, outcome, school_of
 from core.editing.mend_network import mend_network, usual_sites
@@ -106,7 +107,7 @@ def test_outcomes_are_those_of_the_edited_model(model):
     school = school_of(model, [fact], network.sites, lambda done, total: None)
     (lesson,) = school.lessons
     with turn(model, (), gradients=True):
-        changes = network.edit(list(gradient_steps(school, lesson).values()), 3e-3)
+        changes = scaled(network.edit(list(gradient_steps(school, lesson).values())), 3e-3)
         told, kept = outcome(school, lesson.rows, lesson.goals, lesson.unrelated, changes)
     rows = (*lesson.rows, *lesson.unrelated)
     before = whole_pass(model, rows, [])
