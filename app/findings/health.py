@@ -13,7 +13,8 @@ LONGEST_NAME = 28
 def health_finding(found: Health) -> str:
     """Perplexity before and after, and how many other answers stay."""
     before, after = number(found.original_perplexity), number(found.perplexity)
-    return f"Perplexity {before} → {after}; {found.stay} of {found.asked} other answers stay."
+    stay = f"; {found.stay} of {found.asked} other answers stay" if found.asked else ""
+    return f"Perplexity {before} → {after}{stay}."
 
 
 def switched_off(found: Health, edits: int) -> tuple[int, ...]:

@@ -40,18 +40,30 @@ HELP = (
 
 @dataclass
 class Measurement:
-    """A measurement that may still run; `early` is what is known before what to do is."""
+    """What has been found, at first the health alone, without what to do; the job while it runs."""
 
     job: Job | None = None
     early: core.Health | None = None
+    error: str = ""
+
+    @property
+    def running(self) -> bool:
+        return self.job is not None and not self.job.over
 
     @property
     def found(self) -> core.Health | None:
-        return self.job.result or self.early
+        return (self.job and self.job.result) or self.early
 
     @property
     def was_cancelled(self) -> bool:
-        return self.job.ended_early or (self.job.cancelled.is_set() and not self.job.over)
+        return self.job is not None and (
+            self.job.ended_early or (self.running and self.job.cancelled.is_set())
+        )
+
+    def settle(self) -> None:
+        """Once the job is over, keep what it found and let go of it: it holds model and edits."""
+        if self.job is not None and self.job.over and not self.job.ended_early:
+            self.early, self.error, self.job = self.found, self.job.error, None
 
 
 def health_field(model: core.LanguageModel, model_key: str) -> None:
@@ -62,10 +74,10 @@ def health_field(model: core.LanguageModel, model_key: str) -> None:
         return
     mine = measurement(model, model_key, entries)
     with st.container(key="health"):
-        if mine.job.over:
-            draw(mine, entries)
-        else:
+        if mine.running:
             follow([mine.job], partial(draw, mine, entries))
+        else:
+            draw(mine, entries)
 
 
 def measurement(
@@ -77,8 +89,11 @@ def measurement(
     mine = kept.pop(key, None)
     if mine is None or mine.was_cancelled:
         mine = begin(model, [entry.edit for entry in entries])
-    elif mine.job.over:
+    mine.settle()
+    if not mine.running:
         end_aside(HEALTH)
+    for other in [other for other, its in kept.items() if its.job is not None]:
+        del kept[other]  # it has been cancelled
     kept[key] = mine
     while len(kept) > MOST_MEASURED:
         del kept[next(iter(kept))]
@@ -100,14 +115,14 @@ def begin(model: core.LanguageModel, edits: Sequence[core.Edit]) -> Measurement:
 
 
 def draw(mine: Measurement, entries: Sequence[ledger.Entry]) -> None:
-    found, measuring = mine.found, not mine.job.over
-    if mine.job.error:
-        st.caption(plain(f"Health: {mine.job.error}"))
+    found = mine.found
+    if mine.error:
+        st.caption(plain(f"Health: {mine.error}"))
     elif found is None:
-        st.caption("Health: measuring …" if measuring else "Health: not measured.")
+        st.caption("Health: measuring …" if mine.running else "Health: not measured.")
     else:
         st.html(line(found))
-        act(found, entries, measuring)
+        act(found, entries, mine.running)
 
 
 def line(found: core.Health) -> str:

@@ -22,14 +22,14 @@ def ledger_field(model: core.LanguageModel, model_key: str) -> None:
     with st.container(key="ledger"):
         st.markdown(f"**{title}**")
         health_field(model, model_key)
+        if off := ledger.off_together():
+            label = f"Switch {count(len(off), 'edit')} on again"
+            st.button(label, on_click=ledger.switch_on_again, key="switch_on_again")
         for entry in known:
             entry_row(entry, model)
         row = st.container(horizontal=True)
         if known:
             row.button("Undo the last", on_click=ledger.undo, key="undo_edit")
-        if off := ledger.off_together():
-            label = f"Switch {count(len(off), 'edit')} on again"
-            row.button(label, on_click=ledger.switch_on_again, key="switch_on_again")
         with row.popover("Add from a file"):
             upload()
         problem = st.session_state.get("edit_file_problem")

@@ -47,9 +47,13 @@ def job(at: AppTest) -> Job:
 
 def measured(at: AppTest) -> AppTest:
     """The page once the measurement has ended."""
-    job(at).thread.join(60)
-    assert job(at).over
-    return at.run()
+    running = at.session_state[ASIDE].get(HEALTH)
+    if running is not None:
+        running.thread.join(60)
+        assert running.over
+    at.run()
+    assert HEALTH not in at.session_state[ASIDE]  # nothing holds the model and the edits any more
+    return at
 
 
 def shown(at: AppTest) -> str:
