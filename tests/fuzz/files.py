@@ -13,8 +13,10 @@ import core
 from app.notebook.file import as_file
 from app.notebook.kept import KeptText
 from app.notebook.mine import Pages
+from core.benchmarking.header import digest_of
 from core.model.edit_files import KEY
 from core.studies.shipped import shipped_studies
+from tests.app.benchmarks import benchmark
 from tests.app.notebook.cells import kept_cell, kept_edit
 from tests.fuzz.texts import Hostile
 
@@ -70,6 +72,28 @@ def hostile_study(texts: Sequence[Hostile]) -> bytes:
     )
     rows = tuple((texts[0].whole, texts[1].whole, *row[2:]) for row in study.exception_rows[:5])
     return replace(study, header=header, exception_rows=rows).as_zip()
+
+
+def hostile_benchmark(texts: Sequence[Hostile]) -> bytes:
+    """A benchmark's archive whose methods, records and answers are the texts."""
+    # Parquet takes no halves of characters, so that no such file can come.
+    first, second, third = (text.text.encode("utf-8", "replace").decode() for text in texts)
+    made = benchmark(count=3, methods=("rome",))
+    records = [
+        replace(record, prompt=f"{first} {second} is", subject=second, target_new=third)
+        for record in made.records
+    ]
+    said = json.dumps([["rewrite", first, second, third], ["neighbour", third, first, second]])
+    rows = made.rows.assign(problem=first, text=second, said=said)
+    header = replace(
+        made.header,
+        model=first[:100],
+        records=second[:100],
+        methods=(third[:100] or "x",),
+        digest=digest_of(records),
+    )
+    rows = rows.replace({"method": {"rome": header.methods[0]}})
+    return core.Benchmark(header, records, rows).as_zip()
 
 
 def hostile_records(texts: Sequence[Hostile]) -> bytes:

@@ -14,6 +14,7 @@ from app.shell.navigation import JOB_PAGES
 from app.work.sessions import JOBS
 from core.model.catalog import BUILTIN
 from tests.fuzz.files import (
+    hostile_benchmark,
     hostile_edit,
     hostile_notebook,
     hostile_records,
@@ -156,6 +157,19 @@ def by_study_file(kept: Kept, visit: Visit) -> Steps:
     yield timed(at)
 
 
+def by_benchmark_file(kept: Kept, visit: Visit) -> Steps:
+    """A benchmark that says hostile things of itself, all columns of it, and a failure's fact."""
+    at = usual(visit)
+    content = hostile_benchmark(visit.texts)
+    at.file_uploader(key="benchmark_file").set_value(("b.zip", content, "application/zip"))
+    yield timed(at)
+    for view in ("hidden", "cost"):
+        columns = [c for c in at.get("segmented_control") if c.key == "benchmark_columns"]
+        for control in columns:
+            control.set_value(view)
+            yield timed(at)
+
+
 def by_records_file(kept: Kept, visit: Visit) -> Steps:
     """CounterFact records of hostile texts, and a study over them."""
     at = usual(visit)
@@ -268,6 +282,7 @@ def by_notebook_text(kept: Kept, visit: Visit) -> Steps:
 
 NOTEBOOK = ("my_notebook.py",)
 EDIT, STUDIES, ASK = ("edit.py",), ("many_prompts.py",), ("ask.py",)
+BENCHMARKS = ("benchmark.py",)
 # How texts come in, how many, and on which pages; on all where none is named.
 WAYS: dict[str, tuple[Callable[[Kept, Visit], Steps], int, tuple[str, ...]]] = {
     "prompt": (by_field("prompt"), 1, ()),
@@ -284,6 +299,7 @@ WAYS: dict[str, tuple[Callable[[Kept, Visit], Steps], int, tuple[str, ...]]] = {
     "edit file": (by_edit_file, 3, ()),
     "prompts around": (by_prompts_around, 3, EDIT),
     "study file": (by_study_file, 3, STUDIES),
+    "benchmark file": (by_benchmark_file, 3, BENCHMARKS),
     "records file": (by_records_file, 3, STUDIES),
     "prompts file": (by_prompts_file, 3, STUDIES),
     "pasted prompts": (by_pasted_prompts, 3, STUDIES),

@@ -24,6 +24,7 @@ KEPT_FROM = (
     "across_layers",
     "compare",
     "many_prompts",
+    "benchmark",
 )
 
 
