@@ -21,7 +21,7 @@ from core.model.edits import Change
 from core.model.fingerprint import fingerprint
 from core.model.language_model import LanguageModel
 
-SHARE = 0.03  # of a weight's norm: the size of its first changes
+SHARE = 0.01  # of a weight's norm: the size of its first changes
 FLOOR = 0.05  # of the mean deviation: dimensions that hardly vary are not blown up
 Steps = Sequence[Mapping[Site, Change]]  # a fact's gradient step, by site
 

@@ -36,6 +36,7 @@ ACCUMULATE = 1  # steps before the network moves
 CLIP = 1.0
 OUTER, UNRELATED = 2, 4  # rows of one step, beside the prompt itself
 WARM_UP = 100  # facts whose x and delta fix the normalisers
+SIZED, SIZES = 12, (4.0, 2.0, 1.0, 0.5, 0.25, 0.125, 0.06, 0.03)  # facts, multiples of alpha
 MOST_FACTS = 1500  # whose rows are kept
 TIMED = 3  # steps of an estimate
 LOGGED = 100  # steps
@@ -74,6 +75,7 @@ def train_mend(
     school = school_of(model, drawn, places, lambda done, total: report(done, total + steps))
     batches = -(-len(school.upper.rows) // ROWS)
     network = first_network(model, places, warm_up(school), rank=rank, seed=seed)
+    network = at_best_size(school, network)
     learner = Learner(school, network, steps)
     for step, lesson in enumerate(endless(school.lessons, chance, steps), 1):
         learner.step(lesson, chance)
@@ -103,6 +105,26 @@ def warm_up(school: School) -> list[dict]:
         with turn(school.upper.model, (), gradients=True):
             steps.append(gradient_steps(school, lesson))
     return steps
+
+
+def at_best_size(school: School, network: MendNetwork) -> MendNetwork:
+    """The first network with the multiple of alpha whose loss is least on a few facts: how strong
+    an edit must be differs from model to model."""
+
+    def loss(factor: float) -> float:
+        tried, total = times(network, factor), 0.0
+        for lesson in school.lessons[:SIZED]:
+            with turn(school.upper.model, (), gradients=True):
+                target, kept = losses_of(school, tried, lesson, random.Random(0))
+                total += float(TARGET_WEIGHT * target + kept)
+        return total
+
+    return times(network, min(SIZES, key=loss))
+
+
+def times(network: MendNetwork, factor: float) -> MendNetwork:
+    alpha = factor * network.tensors["alpha"]
+    return replace(network, tensors={**network.tensors, "alpha": alpha})
 
 
 class Learner:
