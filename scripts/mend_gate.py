@@ -22,8 +22,8 @@ from core.editing.mend_start import frobenius
 from core.model.edited import changed, turn
 
 FACTORS = {
-    "mend": (0.35, 0.5, 0.7, 0.85, 1.0, 1.2, 1.4, 2.0),
-    "plain": (0.125, 0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0),
+    "mend": (0.5, 0.7, 1.0, 1.4),
+    "plain": (0.06, 0.125, 0.18, 0.25, 0.35, 0.5, 0.7, 1.0),
 }
 MEASURES = ("efficacy", "paraphrase", "kept", "kl")
 RESAMPLES = 1000

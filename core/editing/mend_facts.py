@@ -14,7 +14,7 @@ from core.model.language_model import LanguageModel
 
 CONTEXTS = ("It is well known that", "As I said before:", "Yesterday I read this.", "In short,")
 OTHER_TEXTS = 3  # a fact: whole sentences about something else, of a pool that all facts share
-POOL = 100
+POOL = 60
 NEIGHBOURS = 4  # at most, of a record
 PARAPHRASES = 2  # at most
 

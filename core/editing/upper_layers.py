@@ -20,7 +20,7 @@ from core.model.edited import turn
 from core.model.forcing import padded
 from core.model.language_model import LanguageModel
 
-ROWS = 64  # in one plain pass
+ROWS = 32  # in one plain pass
 
 
 @dataclass(frozen=True)
