@@ -169,7 +169,8 @@ def as_markdown(table: pd.DataFrame) -> str:
         "edits in the penalty (kept) and without. Afterwards, in % of all facts edited so far: the",
         "new target after the prompt (efficacy) and its paraphrases, every token of it the most",
         "probable; and neighbours whose answer is the unedited model's (those that mention an",
-        "edited subject are left out). Perplexity of `data/perplexity.txt`. Means over the seeds.",
+        "edited subject are left out). Perplexity of `data/perplexity.txt`: of the built-in models",
+        "it says little, because they know few of its words. Means over the seeds.",
     ]
     for name, own in table.groupby("model", sort=False):
         lines += ["", f"## {name}", "", seeds_of(own), ""]
@@ -179,7 +180,7 @@ def as_markdown(table: pd.DataFrame) -> str:
         for (method, count, aligned), part in groups:
             cells = [METHODS[method].title, str(count), "kept" if aligned else "not kept"]
             cells += [f"{100 * part[score].mean():.1f}" for score in SCORES]
-            cells.append(f"{part['perplexity'].mean():.1f}")
+            cells.append(size(part["perplexity"].mean()))
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, "", "## What keeping them does", "", *findings(table)]) + "\n"
 
@@ -187,20 +188,25 @@ def as_markdown(table: pd.DataFrame) -> str:
 def seeds_of(own: pd.DataFrame) -> str:
     count, before = own["seed"].nunique(), own["perplexity_before"].iloc[0]
     drawn_in = f"{count} drawn orders of facts" if count > 1 else "One drawn order of facts"
-    return f"{drawn_in}; perplexity before any edit {before:.1f}."
+    return f"{drawn_in}; perplexity before any edit {size(before)}."
+
+
+def size(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}"
 
 
 def findings(table: pd.DataFrame) -> list[str]:
     """Kept minus not kept, in points, pair by pair of the same model, seed and number of edits."""
     lines = []
     for (method, count), own in table.groupby(["method", "edits"], sort=False):
-        pairs = own.pivot_table(index=["model", "seed"], columns="aligned", values=[*SCORES])
-        pairs = pairs.dropna()
+        place = ["model", "seed"]
+        kept, free = (own[own["aligned"] == way].set_index(place) for way in (True, False))
+        pairs = kept.index.intersection(free.index)
         if pairs.empty:
             continue
         said = []
         for score in SCORES:
-            gain = 100 * (pairs[score][True] - pairs[score][False])
+            gain = 100 * (kept[score][pairs] - free[score][pairs])
             said.append(f"{score} {gain.mean():+.1f} ({gain.min():+.1f} to {gain.max():+.1f})")
         lines.append(
             f"- {METHODS[method].title}, {count} edits, {len(pairs)} pairs: {', '.join(said)} "
