@@ -133,6 +133,25 @@ def from_outside(folder: Path) -> None:
         report(folder, code)
 
 
+def at_each_step(folder: Path) -> None:
+    """A writer of a record's rows is killed at each of its steps, in a folder of its own each; the
+    next one does it all."""
+    last, code = 0, 1
+    while code:
+        last += 1
+        own = folder.with_name(f"each-{last}")
+
+        def work(own: Path = own, last: int = last) -> None:
+            die_at(last)
+            with Store.begin(own, header_of(RECORDS), RECORDS) as store:
+                store.append(WHOLE[WHOLE["record"] == 0])
+
+        code = ended(forked(work))
+        assert rows_there(own) in (0, 3)
+        assert not ended(forked(lambda own=own: write_all(own)))
+        report(folder, code, own)
+
+
 def in_compact(folder: Path) -> None:
     """A writer that merges parts is killed at each of its steps, on a copy of the folder each."""
     with Store.begin(folder, header_of(RECORDS), RECORDS) as store:
@@ -154,5 +173,5 @@ def in_compact(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    for work in (at_steps, from_outside, in_compact):
+    for work in (at_steps, from_outside, at_each_step, in_compact):
         work(Path(sys.argv[1]) / work.__name__)

@@ -321,6 +321,18 @@ def test_killed_at_random_moments_it_loses_and_repeats_nothing(killed, how):
 
 
 @needs_fork
+def test_killed_at_any_step_it_goes_on(killed):
+    """Nothing is damaged by it: not the header, not the records, no part."""
+    folder, found = killed
+    codes, rows = zip(*found["at_each_step"], strict=True)
+    assert rows == (len(LEFT) * len(ALL),) * len(rows)
+    assert codes == (-signal.SIGKILL,) * (len(codes) - 1) + (0,)
+    assert len(codes) > 20
+    assert not list(folder.rglob("*.damaged"))
+    assert not list(folder.glob("each-*/*.new"))
+
+
+@needs_fork
 def test_killed_at_any_step_of_a_merge_it_loses_and_repeats_nothing(killed):
     found = killed[1]["in_compact"]
     assert [rows for _, rows in found] == [len(LEFT) * len(ALL)] * len(found)
