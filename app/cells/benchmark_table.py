@@ -69,14 +69,15 @@ def table_cell(number: int, key: str, benchmark: core.Benchmark) -> None:
 def draw_rows(place: Cell, key: str, view: str, benchmark: core.Benchmark) -> None:
     columns = VIEWS[view]
     rows = with_values(beside_published(benchmark.table, PUBLISHED), columns)
+    names = zip(rows["title"], rows["published"], strict=True)
     shown = pd.DataFrame(
         {
-            "Method": rows["title"],
-            "Model": [PAPER if p else benchmark.header.model for p in rows["published"]],
+            "Method": [f"↳ {title}" if theirs else title for title, theirs in names],
             **{
                 column.title: [shown_value(row, column) for _, row in rows.iterrows()]
                 for column in columns
             },
+            "Model": [PAPER if theirs else benchmark.header.model for theirs in rows["published"]],
         }
     )
     place.picture.dataframe(
@@ -89,7 +90,7 @@ def draw_rows(place: Cell, key: str, view: str, benchmark: core.Benchmark) -> No
         selection_mode="single-row",
         column_config={
             "Method": st.column_config.TextColumn(
-                help="How the fact is written into the model.", pinned=True
+                help="How the fact is written into the model. Below it, with ↳, what the paper has."
             ),
             "Model": st.column_config.TextColumn(
                 help="Whose figures these are: measured here, or published in the paper."

@@ -72,7 +72,7 @@ def test_the_page_opens_on_the_models_shipped_benchmark(ships):
     assert "**ROME** says the new fact most often when asked in other words (90%" in said
     assert "Methods that stand here in the paper's order" in said
     shown = rows_shown(at)
-    assert shown["Method"][:2] == ["Unedited model", "Original model"]
+    assert shown["Method"][:2] == ["Unedited model", "↳ Original model"]
     assert shown["Model"][:2] == ["tiny-gpt2", "GPT-2 XL (paper)"]
     place = shown["Method"].index("ROME")
     assert shown["Paraphrase"][place : place + 2] == ["90.0% (77–96)", "71.9%"]
@@ -86,7 +86,7 @@ def test_every_column_says_what_it_asks_and_which_direction_is_good(ships):
         at.segmented_control(key="benchmark_columns").set_value(view).run()
         assert not at.exception
         shown = rows_shown(at)
-        assert [column.title for column in columns] == list(shown)[2:]
+        assert [column.title for column in columns] == list(shown)[1:-1]
         asked = json.loads(at.dataframe[0].proto.columns)
         for column in columns:
             assert asked[column.title]["help"] == column.asks
