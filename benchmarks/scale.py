@@ -1,8 +1,11 @@
-"""What a benchmark record costs in passes: python -m benchmarks.scale [model] [records]
+"""What a benchmark record costs in passes: python -m benchmarks.scale [records] [model]
 
 Counted, not timed, so that the figures hold for any machine: how often each block of the network
 is read and read backwards in one edit of each method, and in judging all of them at once, with how
 many tokens a time. docs/scale.md multiplies them with what one pass takes on a graphics card.
+
+Without a model: a random one with Llama 2 7B's name, and so with its settings, as many layers and
+none of its width. It knows nothing, so that searches seldom end early: rather too many passes.
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor, nn
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from core import METHODS, LanguageModel, Record, load_counterfact, load_model
 from core.benchmarking.asked import questions_of
@@ -21,7 +26,22 @@ from core.benchmarking.judged import Task, edited_by, judge
 from core.model.edits import Edit
 from core.studies.counterfact import MINI_COUNTERFACT
 
-MODEL, RECORDS = "smollm2-135m", 4
+RECORDS = 10
+LLAMA = "meta-llama/Llama-2-7b-hf"
+
+
+def thin_llama() -> LanguageModel:
+    torch.manual_seed(0)
+    tokenizer = load_model("tiny-llama2").tokenizer
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=88,
+        num_hidden_layers=32,
+        num_attention_heads=4,
+        initializer_range=0.2,
+    )
+    return LanguageModel(LlamaForCausalLM(config), tokenizer, LLAMA)
 
 
 @dataclass
@@ -89,8 +109,8 @@ def as_original(record: Record) -> Record:
 
 
 def main() -> None:
-    model = load_model(sys.argv[1] if sys.argv[1:] else MODEL)
-    number = int(sys.argv[2]) if sys.argv[2:] else RECORDS
+    number = int(sys.argv[1]) if sys.argv[1:] else RECORDS
+    model = load_model(sys.argv[2]) if sys.argv[2:] else thin_llama()
     usable = [r for r in load_counterfact(MINI_COUNTERFACT) if r.subject and r.target_true]
     records = [as_original(r) for r in random.Random(0).sample(usable, number)]
     asked = [len(questions_of(model, r)) for r in records]
