@@ -19,6 +19,7 @@ from core.model.loading import load_model
 ROOT = Path(__file__).resolve().parents[2]
 STORE_BYTES = 200 * 2**20  # for results on their way, of an instance of our own
 NAMESPACE = "backward-lens"
+SLOW_START = {"worker_register_timeout_seconds": 300}  # a busy laptop needs more than Ray's 60
 ONLY_HERE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0": Ray listens on the loopback address alone
 
 
@@ -69,6 +70,7 @@ def begin_ray(ray: ModuleType, address: str | None, cpus: float) -> str:
                     num_cpus=max(os.cpu_count() or 1, ceil(cpus)),
                     object_store_memory=STORE_BYTES,
                     dashboard_host="127.0.0.1",
+                    _system_config=SLOW_START,
                     **options,
                 )
             )

@@ -20,7 +20,7 @@ from core.benchmarking.measures import COLUMNS
 from core.benchmarking.results import Benchmark
 from core.cluster import hands
 from core.cluster.ray_pool import RayPool
-from core.cluster.worker import ONLY_HERE, import_ray, only_here
+from core.cluster.worker import ONLY_HERE, SLOW_START, import_ray, only_here
 from core.errors import ModelError
 from core.studies.counterfact import MINI_COUNTERFACT
 from tests.core.cluster import work
@@ -55,7 +55,7 @@ def cluster():
 
     try:
         with only_here(ray):
-            head = {"num_cpus": 1, "dashboard_host": "127.0.0.1", "include_dashboard": False}
+            head = {"num_cpus": 1, "include_dashboard": False, "_system_config": SLOW_START}
             made = Cluster(initialize_head=True, head_node_args=head | SMALL)
             ray.init(made.address, log_to_driver=False, configure_logging=False)
     except Exception as error:
