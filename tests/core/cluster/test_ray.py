@@ -181,26 +181,46 @@ def test_a_benchmark_is_that_of_one_process_though_a_worker_is_killed(pool, mode
     pd.testing.assert_frame_equal(shared.table[counts], alone.table[counts], check_exact=True)
 
 
+KILLED = """
+import importlib.util, os, signal, sys
+spec = importlib.util.spec_from_file_location("the_command", "core/benchmark.py")
+command = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(command)
+
+class Killed(command.Progress):
+    def __call__(self, done, total):
+        super().__call__(done, total)
+        if done == 6:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+command.Progress = Killed
+command.main(sys.argv[1:])
+"""
+
+
 def test_a_driver_that_is_killed_goes_on_when_it_is_started_again(cluster, tmp_path, alone):
     folder = tmp_path / "benchmark"
     words = ["--model", MODEL, "--dtype", "float32", "--records", str(MINI_COUNTERFACT)]
     words += ["--methods", *SPECS, "--limit", "6", "--seed", "3", "--save-to", str(folder)]
     words += ["--ray", cluster.address, "--workers", "1", "--cpus-per-worker", "0.25"]
-    command = [sys.executable, "-m", "core.benchmark", *words]
-    environment = os.environ | {ONLY_HERE: "0"}
-    with open(tmp_path / "said", "w+") as said:
-        driver = subprocess.Popen(command, cwd=ROOT, stderr=said, env=environment)
-        work.wait_until(
-            lambda: any(folder.glob("part-*.parquet")) or driver.poll() is not None, "a row"
+
+    def driver(*how: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, *how, *words],
+            cwd=ROOT,
+            env=os.environ | {ONLY_HERE: "0"},
+            capture_output=True,
+            text=True,
         )
-        driver.kill()
-        assert driver.wait() == -signal.SIGKILL, said.seek(0) or said.read()
+
+    killed = driver("-c", KILLED)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     begun = Benchmark.load(folder).rows
-    assert 0 < len(begun) < 6 * 3
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert len(begun) == 6
+    ended = driver("-m", "core.benchmark")
     assert ended.returncode == 0, ended.stderr
     assert f"| {METHODS['adam'].title} |" in ended.stdout
-    assert f"{len(begun)} of 18 rows" in ended.stderr
+    assert "6 of 18 rows" in ended.stderr
     found = Benchmark.load(folder)
     assert_same_rows(found, alone)
     timed = begun.dropna(subset="seconds")
