@@ -232,8 +232,8 @@ def test_what_does_not_fit_is_refused_before_anything_happens(model):
         answers(model, PROMPT, edits=[random_edit(model, 0), foreign])
     with pytest.raises(EditError, match="layers 0 to 3"):
         edit(model, PROMPT, TARGET, method="forward-shift", layer=4)
-    with pytest.raises(EditError, match=r"no method 'mend'.*forward-shift"):
-        edit(model, PROMPT, TARGET, method="mend")
+    with pytest.raises(EditError, match=r"no method 'wish'.*forward-shift"):
+        edit(model, PROMPT, TARGET, method="wish")
     with pytest.raises(EditError, match=r"no hyperparameter 'lr'.*layer, eta"):
         edit(model, PROMPT, TARGET, method="forward-shift", lr=1)
     with pytest.raises(EditError, match="eta is nan"):
