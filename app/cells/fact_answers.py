@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 
+import core
 from app.findings.edits import facts_finding
-from app.notebook import tables
 from app.notebook.cell import cell
 from app.notebook.code import code_lines
+from app.shell.models import load
 from app.shell.state import Request
 from app.words import percent, shown_characters, visible
+from app.work.results import shared
 
 ROW_HEIGHT = 35  # pixels
 SHOWN_ROWS = 12
@@ -28,7 +30,9 @@ def facts_cell(number: int, request: Request) -> None:
         "word is the target; ✗: it is not.",
         key="facts",
     )
-    table = tables.fact_answers(request)
+    # An edit's name is no part of its id, and stands in the table.
+    names = tuple(entry.name for entry in request.entries)
+    table = answered((request.model_name, request.edit_ids, names), request.edits)
     place.say(facts_finding(table))
     place.picture.dataframe(
         shown(table),
@@ -40,6 +44,17 @@ def facts_cell(number: int, request: Request) -> None:
         key="facts_rows",
     )
     place.finish(code_lines(request, "table = fact_answers(model, edits)"), table)
+
+
+@shared("Asking for each fact …")
+def answered(
+    asked: tuple[str, tuple[str, ...], tuple[str, ...]],  # model, ids and names of the edits
+    _edits: tuple[core.Edit, ...],
+) -> pd.DataFrame:
+    model_name, _, names = asked
+    facts = [len(edit.facts) for edit in _edits]
+    named = [name for name, many in zip(names, facts, strict=True) for _ in range(many)]
+    return core.fact_answers(load(model_name), _edits).assign(edit=named)
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:

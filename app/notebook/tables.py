@@ -98,13 +98,6 @@ def both_answers(request: Request, top_k: int) -> tuple[pd.DataFrame, pd.DataFra
     return _both_answers(*key(request), top_k)
 
 
-def fact_answers(request: Request) -> pd.DataFrame:
-    """Each fact of the active edits, before and now; whatever the request's own prompt is."""
-    # An edit's name is no part of its id, and stands in the table.
-    names = tuple(entry.name for entry in request.entries)
-    return _fact_answers((request.model_name, request.edit_ids, names), request.edits)
-
-
 def both_lenses(request: Request) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The forward lens of the original and of the edited model."""
     return _both_lenses(*key(request))
@@ -219,14 +212,6 @@ def _both_answers(asked: Key, _edits: Edits, top_k: int) -> tuple[pd.DataFrame, 
         core.answers(model, prompt, top_k=top_k),
         core.answers(model, prompt, edits=_edits, top_k=top_k),
     )
-
-
-@shared("Asking for each fact …")
-def _fact_answers(asked: tuple[str, tuple[str, ...], tuple[str, ...]], _edits: Edits):
-    model_name, _, names = asked
-    table = core.fact_answers(load(model_name), _edits)
-    facts = [len(edit.facts) for edit in _edits]
-    return table.assign(edit=[n for n, many in zip(names, facts, strict=True) for _ in range(many)])
 
 
 @shared("Reading both models …")
