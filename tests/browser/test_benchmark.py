@@ -51,7 +51,9 @@ def test_a_click_on_a_row_shows_where_its_method_failed(page, shipping):
     table = page.get_by_test_id("stDataFrame").first
     table.scroll_into_view_if_needed()
     rows = ["Unedited model", "paper", "shift", "paper", "Fine-tuning", "paper", "paper", "ROME"]
-    table.locator("canvas").first.click(position={"x": 15, "y": 38 + 30 * rows.index("ROME") + 15})
+    table.locator("canvas").first.click(
+        position={"x": 15, "y": 38 + 30 * rows.index("ROME") + 15}, force=True
+    )
     expect(page.get_by_text(re.compile("worst failures of ROME"))).to_be_visible(timeout=WAIT)
 
 
