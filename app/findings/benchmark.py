@@ -6,21 +6,15 @@ its means and their intervals.
 
 from __future__ import annotations
 
-import math
 from itertools import combinations
-from statistics import NormalDist
 
 import pandas as pd
 
 from app.words import count, duration, joined, number, plain
-from core.benchmarking.export import row_beside
+from core.benchmarking.apart import order_counts, told_apart
 from core.benchmarking.specs import ORIGINAL
-from core.studies.bootstrap import student
 
 WRITES = 0.5  # of the facts that a method must write to be praised for what it leaves alone
-NOT_TOLD_APART = 0.03  # two of the paper's shares, of 1,000 records, that are as good as equal
-Z = NormalDist().inv_cdf(0.975)
-FEWEST = 5  # records from which a difference can be told
 PAPERS = {  # the measures that the paper gives, and how the benchmark's table calls them
     "efficacy_acc": "efficacy",
     "paraphrase_acc": "paraphrase",
@@ -31,20 +25,6 @@ PAPERS = {  # the measures that the paper gives, and how the benchmark's table c
 def methods_of(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of the methods: all but that of the unedited model."""
     return table[table["method"] != ORIGINAL]
-
-
-def told_apart(rows: pd.DataFrame, measure: str, first: str, second: str) -> int:
-    """1 where the first method has surely more of a measure than the second, -1 where less, and 0
-    where these records cannot tell: the 95% interval (Student's t) of the mean difference within a
-    record holds zero, or the records are fewer than FEWEST."""
-    one, other = (
-        rows[rows["method"] == method].set_index("record")[measure] for method in (first, second)
-    )
-    pairs = (one - other).dropna()
-    if len(pairs) < FEWEST:
-        return 0
-    give = student(Z, len(pairs) - 1) * pairs.std(ddof=1) / math.sqrt(len(pairs))
-    return int(pairs.mean() > give) - int(pairs.mean() < -give)
 
 
 def best_of(
@@ -183,26 +163,6 @@ def seconds(value: float) -> str:
 
 def size(value: float) -> str:
     return f"{value / 1e3:,.0f} kB" if value < 1e6 else f"{value / 1e6:,.1f} MB"
-
-
-def order_counts(
-    rows: pd.DataFrame, table: pd.DataFrame, published: pd.DataFrame, measure: str
-) -> tuple[int, int, int]:
-    """Of the pairs of methods that the paper tells apart: how many come out in the same order
-    here, the other way round, and cannot be told apart.
-
-    published: method, title, efficacy_acc, paraphrase_acc, neighbourhood_acc (shares).
-    """
-    specs = methods_of(table)["method"].tolist()
-    known = published[published[measure].notna() & (published["method"] != ORIGINAL)]
-    found = {-1: 0, 0: 0, 1: 0}
-    for (_, one), (_, other) in combinations(known.iterrows(), 2):
-        first, second = (row_beside(row["method"], specs) for row in (one, other))
-        difference = one[measure] - other[measure]
-        if first and second and first != second and abs(difference) > NOT_TOLD_APART:
-            here = told_apart(rows, measure, first, second)
-            found[here if difference > 0 else -here] += 1
-    return found[1], found[-1], found[0]
 
 
 def order_finding(rows: pd.DataFrame, table: pd.DataFrame, published: pd.DataFrame) -> str:

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from app.findings import benchmark as findings
+from core.benchmarking.apart import order_counts, told_apart
 from core.benchmarking.measures import SHARES
 from core.benchmarking.published import PUBLISHED
 from tests.app.benchmarks import benchmark, rows
@@ -35,8 +36,8 @@ def two(first, second, measure="paraphrase_acc"):
     ],
 )
 def test_two_methods_are_told_apart_record_by_record(first, second, verdict):
-    assert findings.told_apart(two(first, second), "paraphrase_acc", "a", "b") == verdict
-    assert findings.told_apart(two(first, second), "paraphrase_acc", "b", "a") == -verdict
+    assert told_apart(two(first, second), "paraphrase_acc", "a", "b") == verdict
+    assert told_apart(two(first, second), "paraphrase_acc", "b", "a") == -verdict
 
 
 def test_the_best_generaliser_and_who_disturbs_least():
@@ -94,9 +95,7 @@ def test_what_writing_and_edits_cost():
 
 
 def test_the_papers_order_is_compared_pair_by_pair():
-    same, turned, unknown = findings.order_counts(
-        MADE.rows, MADE.table, PUBLISHED, "paraphrase_acc"
-    )
+    same, turned, unknown = order_counts(MADE.rows, MADE.table, PUBLISHED, "paraphrase_acc")
     # The paper: ROME 72, FT 35 46, shift 42, MEMIT 41, MEND 18, FT 0 7; here ROME 90, shift and
     # MEMIT 50, fine-tuning 20. Of 15 pairs MEND takes 5, the two fine-tunings 1 and shift with
     # MEMIT, which are as good as equal in the paper, 1.
