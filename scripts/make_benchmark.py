@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from app.findings.benchmark import accuracy_finding, order_finding
@@ -18,6 +19,7 @@ from core import Benchmark, benchmark, load_counterfact, load_model
 from core.benchmarking.export import as_markdown
 from core.benchmarking.published import PUBLISHED
 from core.benchmarking.results import SHIPPED
+from core.cluster.ray_pool import RayPool
 from core.editing.second_moments import cache_folder
 from core.model.catalog import BUILTIN
 from core.studies.counterfact import MINI_COUNTERFACT, Records
@@ -63,6 +65,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--limit", type=int, default=100)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--workers", type=int, default=1, help="on this machine, through Ray")
     given = parser.parse_args()
     folder = given.folder or cache_folder() / "shipped-benchmarks" / given.name
     seen = [-1]
@@ -72,14 +75,19 @@ def main() -> None:
             log.info("%s: %d of %d rows", given.name, done, total)
             seen[0] = done
 
-    found = benchmark(
-        load_model(given.name),
-        records_for(given.name, given.records),
-        methods=given.methods,
-        limit=given.limit,
-        save_to=folder,
-        on_step=step,
-    )
+    with ExitStack() as stack:
+        pool = None
+        if given.workers > 1:
+            pool = stack.enter_context(RayPool(given.name, address="local", workers=given.workers))
+        found = benchmark(
+            load_model(given.name),
+            records_for(given.name, given.records),
+            methods=given.methods,
+            limit=given.limit,
+            save_to=folder,
+            on_step=step,
+            pool=pool,
+        )
     SHIPPED.mkdir(exist_ok=True)
     found.save(SHIPPED / f"{given.name}.zip")
     every = [Benchmark.load(file) for file in sorted(SHIPPED.glob("*.zip"))]
