@@ -22,8 +22,8 @@ from core.editing.mend_start import frobenius
 from core.model.edited import changed, turn
 
 FACTORS = {
-    "mend": (0.5, 0.7, 1.0, 1.4),
-    "plain": (0.06, 0.125, 0.18, 0.25, 0.35, 0.5, 0.7, 1.0),
+    "mend": (0.7, 1.0, 1.4),
+    "plain": (0.003, 0.006, 0.0125, 0.025, 0.05, 0.1, 0.18, 0.25, 0.35, 0.5, 1.0),
 }
 MEASURES = ("efficacy", "paraphrase", "kept", "kl")
 RESAMPLES = 1000
@@ -93,11 +93,13 @@ def curve(rows: pd.DataFrame, way: str) -> pd.DataFrame:
 
 def at_equal_kl(curve: pd.DataFrame, kl: float) -> pd.Series:
     """A way's efficacy, paraphrase and kept where its mean KL is this: between two factors on a
-    straight line over log KL; beyond the last one, its own."""
+    straight line over log KL; NaN where no factor comes near."""
     order = np.maximum.accumulate(curve["kl"].to_numpy())
     places = np.log(np.maximum(order, 1e-9))
     names = ["efficacy", "paraphrase", "kept"]
-    return pd.Series({n: np.interp(np.log(max(kl, 1e-9)), places, curve[n]) for n in names})
+    out = {"left": np.nan, "right": np.nan}
+    at = np.log(max(kl, 1e-9))
+    return pd.Series({name: np.interp(at, places, curve[name], **out) for name in names})
 
 
 def verdict(rows: pd.DataFrame, seed: int = 0) -> pd.DataFrame:

@@ -46,7 +46,9 @@ def test_what_lies_between_two_factors_is_on_a_line_over_log_kl():
     )
     found = at_equal_kl(curve, 0.1)
     assert found.to_dict() == pytest.approx({"efficacy": 0.25, "paraphrase": 0.5, "kept": 0.75})
-    assert at_equal_kl(curve, 5.0)["efficacy"] == 0.5
+    assert at_equal_kl(curve, 1.0)["efficacy"] == 0.5
+    assert at_equal_kl(curve, 0.001).isna().all()  # no figure where nothing was measured
+    assert at_equal_kl(curve, 5.0).isna().all()
 
 
 def test_the_gain_is_the_difference_where_both_disturb_equally():
