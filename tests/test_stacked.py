@@ -31,7 +31,7 @@ def row(aligned, seed, share):
 def test_what_keeping_does_is_the_difference_of_pairs():
     rows = [row(True, 0, 0.75), row(False, 0, 0.5), row(True, 1, 0.5), row(False, 1, 0.75)]
     (said,) = findings(pd.DataFrame([*rows, row(True, 2, 0.1)]))  # the last has no partner
-    assert "MEMIT, 30 edits, 2 pairs: efficacy +0.0 (-25.0 to +25.0)" in said
+    assert "MEMIT, 30 edits, pairs: 2; efficacy +0.0 (-25.0 to +25.0)" in said
     assert "paraphrase +0.0 (+0.0 to +0.0)" in said
     assert findings(pd.DataFrame([row(True, 0, 0.9)])) == []
 

@@ -5,10 +5,8 @@ Where MEMIT weighs the new facts against other keys, EMMET holds them as a const
 changes that keep it takes the one that moves other keys least, as ROME does for one fact:
 C'^-1 K (K^T C'^-1 K + rho I)^-1 R^T with C' = lambda C + K_p K_p^T. With rho towards 0 the
 constraint K^T dW = R^T holds exactly; for one fact and no earlier keys that is ROME's change.
-Goals, keys and penalty are MEMIT's, of one layer; there is one search a fact and one solution.
-
-One fact alone is MEMIT's with lambda rho for its lambda: the two differ for several facts, and
-where their layers do.
+Goals, keys and penalty are MEMIT's, of one layer; there is one search a fact and one solution. The
+change is (rho C' + K K^T)^-1 K R^T: MEMIT's of that layer, with rho of its penalty.
 """
 
 from __future__ import annotations

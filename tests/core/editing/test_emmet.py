@@ -6,6 +6,7 @@ import torch
 from core import EditError, edit, edit_many
 from core.editing import emmet as emmet_file
 from core.editing.emmet import defaults, layer_change
+from core.editing.memit import layer_change as memit_change
 from core.editing.rome import direction
 from core.editing.subject_edits import observe, templates_of
 from core.model.edited import turn
@@ -44,6 +45,14 @@ def test_one_fact_without_slack_is_romes_direction():
     key, moment = drawn(12, 1), penalty_of(12)
     change = layer_change(0, key, drawn(5, 1), 3 * moment, rho=1e-12)
     torch.testing.assert_close(change.u[:, 0], direction(moment, key[:, 0].float()))
+
+
+def test_it_is_memits_change_with_rho_of_the_penalty():
+    keys, residual, penalty = drawn(12, 3), drawn(5, 3, seed=2), penalty_of(12)
+    for rho in (0.1, 1.0, 3.0):
+        emmet = layer_change(0, keys, residual, penalty, rho=rho).weight_change
+        memit = memit_change(0, keys, residual, rho * penalty).weight_change
+        torch.testing.assert_close(emmet, memit)
 
 
 def test_an_edit_of_one_fact_is_romes_edit(model):
