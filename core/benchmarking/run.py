@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -33,7 +34,7 @@ from core.editing.second_moments import missing_second_moments, second_moments
 from core.errors import PromptError
 from core.model.language_model import LanguageModel
 from core.studies.counterfact import Record, Records
-from core.studies.study import weights_name
+from core.studies.study import check_weights, weights_name
 
 RECORDS_AT_ONCE = 4  # that are done together, so that their texts are written in shared passes
 OnStep = Callable[[int, int], None]
@@ -182,9 +183,15 @@ def results(
     if pool is None:
         found = ((i, judge(model, group, tell)) for i, group in enumerate(groups))
     else:
-        found = pool.map(judge, groups)
+        found = pool.map(partial(judge_with, weights_name(model)), groups)
     for index, judged in found:
         yield list(zip(groups[index], judged, strict=True))
+
+
+def judge_with(weights: str, model: LanguageModel, tasks: list[Task]) -> list[Judged]:
+    """`judge` by a worker, who must have the driver's weights."""
+    check_weights(weights, model)
+    return judge(model, tasks)
 
 
 def grouped(tasks: Sequence[Task]) -> list[list[Task]]:

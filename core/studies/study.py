@@ -153,12 +153,7 @@ def traced_in_order(pool: Pool, weights: str, batches: list[list[Record]]) -> It
 
 def traced(weights: str, model: LanguageModel, batch: list[Record]) -> Traced:
     """What a study counts of a batch. Raises ModelError where a worker has another model."""
-    if weights_name(model) != weights:
-        raise ModelError(
-            f"A worker's model, {model.name}, has other weights or another precision "
-            f"({weights_name(model)}) than this one ({weights}). Use the same files on each "
-            "machine, and name the precision (dtype)."
-        )
+    check_weights(weights, model)
     tasks, skipped = [], []
     for record in batch:
         try:
@@ -171,6 +166,16 @@ def traced(weights: str, model: LanguageModel, batch: list[Record]) -> Traced:
         for pair in zip(rows, trace_batch(model, rows), strict=True)
     ]
     return found, skipped
+
+
+def check_weights(weights: str, model: LanguageModel) -> None:
+    """Raise ModelError for a worker that has another model than the driver."""
+    if weights_name(model) != weights:
+        raise ModelError(
+            f"A worker's model, {model.name}, has other weights or another precision "
+            f"({weights_name(model)}) than this one ({weights}). Use the same files on each "
+            "machine, and name the precision (dtype)."
+        )
 
 
 def advanced(

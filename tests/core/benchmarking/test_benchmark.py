@@ -10,6 +10,7 @@ import pytest
 from core import (
     Cancelled,
     EditError,
+    ModelError,
     PromptError,
     Record,
     answers,
@@ -105,6 +106,11 @@ def test_success_and_magnitude_follow_from_the_numbers_that_are_kept(found):
 def test_the_same_rows_again_and_from_a_pool(tiny, records, found):
     again = benchmark(tiny, records, methods=CHEAP, limit=5, pool=OneProcess(tiny))
     pd.testing.assert_frame_equal(counts(again.rows), counts(found.rows))
+
+
+def test_a_worker_with_another_model_is_refused(tiny, records):
+    with pytest.raises(ModelError, match="other weights"):
+        benchmark(tiny, records, methods=(), limit=1, pool=OneProcess(random_model("gpt2")))
 
 
 def test_it_goes_on_where_it_was_ended_and_takes_more_methods(tiny, records, found, tmp_path):
