@@ -27,6 +27,7 @@ from core.editing.second_moments import cache_folder
 BENCHMARKS = "benchmarks"  # in the session: token or upload id -> Benchmark, the newest last
 MOST_BENCHMARKS = 6
 
+SHORT_TURNS = 256  # tokens of a pass: about a second of a small network, for which others wait
 log = logging.getLogger(__name__)
 
 
@@ -109,6 +110,7 @@ def benchmark_job(order: Order, read: Callable[[], core.Records]) -> Job:
                 generate=order.generate,
                 save_to=folder / SO_FAR,
                 on_step=on_step,
+                turn_tokens=SHORT_TURNS,
             )
         except core.Cancelled:
             return what_there_is(folder / SO_FAR)

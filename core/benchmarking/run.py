@@ -195,10 +195,12 @@ def judge_with(weights: str, model: LanguageModel, tasks: list[Task]) -> list[Ju
 
 
 def grouped(tasks: Sequence[Task]) -> list[list[Task]]:
-    """Records that write side by side: always the same ones, whenever a run was ended."""
+    """Records that write side by side: always the same ones, whenever a run was ended. Each is
+    alone where turns are short, so that others wait little and each record counts at once."""
     by_place: dict[tuple[int, tuple[str, ...]], list[Task]] = {}
     for task in tasks:
-        by_place.setdefault((task.index // RECORDS_AT_ONCE, task.methods), []).append(task)
+        at_once = RECORDS_AT_ONCE if task.turn_tokens >= TURN_TOKENS else 1
+        by_place.setdefault((task.index // at_once, task.methods), []).append(task)
     return list(by_place.values())
 
 

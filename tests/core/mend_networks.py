@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from core import LanguageModel, fingerprint
+from core import LanguageModel, fingerprint, keep_mend_network
 from core.editing.mend_network import (
     MendNetwork,
     expected_shapes,
@@ -17,6 +17,12 @@ from core.editing.mend_network import (
 def random_mend(model: LanguageModel, seed: int = 0, rank: int = 3) -> MendNetwork:
     """Every tensor counts; the same for models of the same shapes."""
     return mend_of(model, rank, lambda shape, g: 0.3 * torch.randn(shape, generator=g), seed)
+
+
+def ready(model: LanguageModel, method: str) -> None:
+    """Give the model what the method needs: MEND a network, the same for like shapes."""
+    if method == "mend":
+        keep_mend_network(model, random_mend(model))
 
 
 def identity_mend(model: LanguageModel, alpha: float = -1.0) -> MendNetwork:

@@ -36,6 +36,7 @@ from core import (
 )
 from core.studies.counterfact import MINI_COUNTERFACT
 from tests.core.edited_models import OTHER_PROMPT, PROMPT, SETTINGS, SUBJECT, TARGET
+from tests.core.mend_networks import ready
 
 needs_card = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 ROUNDING = 2e-7
@@ -113,6 +114,8 @@ def test_studies(model, twin):
 
 @pytest.mark.parametrize("method", SETTINGS)
 def test_edits(model, twin, method):
+    for m in (model, twin):
+        ready(m, method)
     subject = SUBJECT if METHODS[method].needs_subject else None
     asked = {"method": method, "subject": subject, **SETTINGS[method]}
     mine, theirs = [edit(model, PROMPT, TARGET, **asked)], [edit(twin, PROMPT, TARGET, **asked)]

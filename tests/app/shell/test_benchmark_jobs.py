@@ -69,6 +69,7 @@ def test_a_kept_benchmark_goes_on_from_its_last_row(own_home):
             generate=KEPT.generate,
             save_to=folder / SO_FAR,
             on_step=killed,
+            turn_tokens=benchmark_jobs.SHORT_TURNS,
         )
     own_home()
     (job,) = resume_benchmarks()

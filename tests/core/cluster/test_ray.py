@@ -130,7 +130,7 @@ def test_a_study_goes_on_with_a_pool_where_it_was_without(tmp_path, pool, model,
         pass
 
     def stop(done: int, _: int) -> None:
-        if done == 6:
+        if done == 12:
             raise EnoughError
 
     options = {"limit": 12, "batch_size": 2, "save_to": tmp_path / "study"}
@@ -190,7 +190,7 @@ spec.loader.exec_module(command)
 class Killed(command.Progress):
     def __call__(self, done, total):
         super().__call__(done, total)
-        if done == 6:
+        if done == 12:
             os.kill(os.getpid(), signal.SIGKILL)
 
 command.Progress = Killed
@@ -216,12 +216,13 @@ def test_a_driver_that_is_killed_goes_on_when_it_is_started_again(cluster, tmp_p
     killed = driver("-c", KILLED)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     begun = Benchmark.load(folder).rows
-    assert len(begun) == 6
+    assert len(begun) == 12
     ended = driver("-m", "core.benchmark")
     assert ended.returncode == 0, ended.stderr
     assert f"| {METHODS['adam'].title} |" in ended.stdout
-    assert "6 of 18 rows" in ended.stderr
+    assert "18 of 18 rows" in ended.stderr
     found = Benchmark.load(folder)
+    pd.testing.assert_frame_equal(found.rows.head(12), begun)  # not made again, the seconds say
     assert_same_rows(found, alone)
     timed = begun.dropna(subset="seconds")
     kept = timed.merge(found.rows, on=["record", "method", "seconds"])

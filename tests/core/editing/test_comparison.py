@@ -18,6 +18,7 @@ from core import (
 from core.model.architectures import weight_in_out
 from tests.conftest import PROMPT, TARGET
 from tests.core.edited_models import SETTINGS
+from tests.core.mend_networks import ready
 
 
 @pytest.mark.parametrize("method", ["forward-shift", "sgd", "adam"])
@@ -62,9 +63,13 @@ def test_verdicts(row, verdict):
 
 @pytest.mark.parametrize("method", list(SETTINGS))
 def test_an_estimate_of_memory_is_what_the_edit_takes(model, method):
+    ready(model, method)
     made = edit(model, PROMPT, TARGET, method=method, subject="Obama", **SETTINGS[method])
     cost = preflight(model, PROMPT, method, **SETTINGS[method])
-    assert cost.bytes == made.size
+    if method == "mend":  # tokens without a gradient, in the last layer all but one, take nothing
+        assert made.size <= cost.bytes
+    else:
+        assert cost.bytes == made.size
     assert cost.seconds > 0
     assert cost.missing == ()
 

@@ -29,6 +29,7 @@ from core.model.compact import HalfMatrix, Int8Matrix, rounded
 from core.model.weights import compacted
 from tests.conftest import PROMPT, TARGET, random_model
 from tests.core.edited_models import SETTINGS, SUBJECT, assert_untouched, logits_of, weights
+from tests.core.mend_networks import ready
 
 KINDS = ("int8", "bfloat16", "float16")
 
@@ -142,6 +143,8 @@ def test_edits_on_8_bit_weights(architecture, method, monkeypatch):
     monkeypatch.setattr("core.editing.second_moments.WIDTHS_OF_OWN_TEXT", 1)
     small, same = twins("int8", architecture)
     before = weights(small)
+    for m in (small, same):
+        ready(m, method)
     made = [
         edit(m, PROMPT, TARGET, method=method, subject=SUBJECT, **SETTINGS[method])
         for m in (small, same)

