@@ -66,14 +66,14 @@ def failures_cell(number: int, key: str, benchmark: core.Benchmark) -> None:
 
 
 def draw_failure(where: DeltaGenerator, key: str, model: str, method: str, row: pd.Series) -> None:
-    line = where.columns([5, 1], vertical_alignment="center", gap="small")
-    line[0].markdown(in_words(row))
+    line = where.container(horizontal=True, vertical_alignment="center", gap="small")
+    line.markdown(in_words(row), width="stretch")
     if can_open(model, method):
-        line[1].button(
+        line.button(
             "Open on Edit",
             key=f"open_failure_{key}",
             on_click=partial(open_on_edit, model, method, row.to_dict()),
-            width="stretch",
+            width="content",
             help="Puts the prompt, the subject, the target and the method there.",
         )
 
@@ -88,7 +88,8 @@ def in_words(row: pd.Series) -> str:
     """ "Asked in other words, “…”, it should say “…”; it says “…”." """
     before, wanted = WORDS.get(row["kind"], WORDS["rewrite"])
     fact = f"“{plain(row['prompt'])}” → “{plain(row['target_new'])}”"
-    asked = f"**{fact}**  \n{before}“{plain(row['asked'])}”, "
+    question = " ".join(str(row["asked"]).split())  # CounterFact's may have empty lines in them
+    asked = f"**{fact}**  \n{before}“{plain(question)}”, "
     if row["kind"] == "negation":
         said = f"{asked}it says {code_span(row['said'])} all the same."
     else:

@@ -7,9 +7,7 @@ under the same link, from its last row.
 from __future__ import annotations
 
 import json
-import logging
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,17 +16,14 @@ import streamlit as st
 
 import core
 from app.shell.models import load
-from app.shell.study_jobs import ORDER, RECORDS, SO_FAR, Home, reader
+from app.shell.study_jobs import ORDER, RECORDS, SO_FAR, Home, home_of, note, reader
 from app.work.job import Job, OnStep
 from app.work.memory import keep
 from app.work.sessions import linked
-from core.editing.second_moments import cache_folder
 
 BENCHMARKS = "benchmarks"  # in the session: token or upload id -> Benchmark, the newest last
 MOST_BENCHMARKS = 6
-
 SHORT_TURNS = 256  # tokens of a pass: about a second of a small network, for which others wait
-log = logging.getLogger(__name__)
 
 
 def known_benchmarks() -> dict[str, core.Benchmark]:
@@ -76,11 +71,7 @@ def is_kept(folder: Path) -> bool:
 
 @st.cache_resource(show_spinner=False)
 def home() -> Home:
-    try:
-        return Home(cache_folder() / "benchmarks", is_kept)
-    except OSError:
-        log.exception("benchmarks cannot be kept here: they will not outlive this server")
-        return Home(Path(tempfile.mkdtemp(prefix="backward-lens-")), is_kept)
+    return home_of("benchmarks", is_kept)
 
 
 def so_far(token: str) -> core.Benchmark | None:
@@ -134,16 +125,6 @@ def what_there_is(folder: Path) -> core.Benchmark | None:
     except core.PromptError:
         return None
     return made if len(made.rows) else None
-
-
-def note(folder: Path, order: Order, records: core.Records) -> None:
-    """Write down what the benchmark is of; its records only where another server may need them."""
-    if (folder / ORDER).exists():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    if order.keep:
-        core.save_counterfact(records, folder / RECORDS)
-    (folder / ORDER).write_text(json.dumps(asdict(order)), encoding="utf-8")
 
 
 def resume_benchmarks() -> list[Job]:

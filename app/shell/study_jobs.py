@@ -107,11 +107,17 @@ def is_kept(folder: Path) -> bool:
 
 @st.cache_resource(show_spinner=False)
 def home() -> Home:
+    return home_of("studies")
+
+
+def home_of(kind: str, goes_on: Callable[[Path], bool] | None = None) -> Home:
+    """The folder of this server's studies, or of another kind of long work; one that ends with the
+    server where none can be kept."""
     try:
-        return Home(cache_folder() / "studies")
+        return Home(cache_folder() / kind, goes_on)
     except OSError:
-        log.exception("studies cannot be kept here: they will not outlive this server")
-        return Home(Path(tempfile.mkdtemp(prefix="backward-lens-")))
+        log.exception("%s cannot be kept here: they will not outlive this server", kind)
+        return Home(Path(tempfile.mkdtemp(prefix="backward-lens-")), goes_on)
 
 
 def study_job(order: Order, read: Callable[[], core.Records], total: int) -> Job:
@@ -164,7 +170,8 @@ def study_job(order: Order, read: Callable[[], core.Records], total: int) -> Job
 
 
 def note(folder: Path, order: Order, records: core.Records) -> None:
-    """Write down what the study is of; its records only where another server may need them."""
+    """Write down what a study is of, or a benchmark, whose order is its own; the records only where
+    another server may need them."""
     if (folder / ORDER).exists():
         return
     folder.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ from safetensors.torch import save_file as write_tensors
 from torch import Tensor
 
 from core.errors import EditError
-from core.model.edit_files import plain, text, whole
+from core.model.edit_files import DAMAGE, plain, text, whole
 
 FORMAT = 1
 KEY = "backward_lens_mend"
@@ -77,14 +77,7 @@ def damage_is_a_sentence(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or "it is no file"
         raise EditError(f"{path.name} cannot be read: {reason}. Check the path.") from None
-    except (
-        SafetensorError,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        RecursionError,
-    ) as error:
+    except DAMAGE as error:
         raise EditError(
             f"{path.name} is no MEND network, or it is damaged. Train one for this model, or copy "
             "the file again if it was cut off."

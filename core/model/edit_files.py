@@ -28,6 +28,8 @@ KEY = "backward_lens_edit"
 MAX_BYTES = 64_000_000
 MAX_HEADER = 1_000_000
 MAX_TEXT = 10_000  # characters of a name, prompt, subject or target
+# What reading a damaged or hostile file may raise.
+DAMAGE = (SafetensorError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 PARTS = ({"u", "v"}, {"dense"})
 
 
@@ -75,14 +77,7 @@ def damage_is_a_sentence() -> Iterator[None]:
         yield
     except EditError:
         raise
-    except (
-        SafetensorError,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        RecursionError,
-    ) as error:
+    except DAMAGE as error:
         raise EditError(
             "The file is no edit, or it is damaged. Choose a file that was saved as an edit, "
             "and download it again if it was cut off."
