@@ -532,20 +532,15 @@ def test_what_cannot_be_kept_is_made_so_that_it_can(tmp_path):
 
 @given(some.lists(some.text(max_size=40), max_size=40), some.integers(2, 400))
 @settings(deadline=None)
-def test_a_shortened_list_is_the_longest_part_that_surely_fits(monkeypatch_module, items, longest):
-    monkeypatch_module.setattr(parts, "LONGEST_JSON", longest)
+def test_a_shortened_list_is_the_longest_part_that_surely_fits(items, longest):
     text = json.dumps(items, ensure_ascii=False)
-    found = parts.fitting("said", text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts, "LONGEST_JSON", longest)
+        found = parts.fitting("said", text)
     assert len(found) <= longest
     kept = json.loads(found)
     assert kept == items[: len(kept)]
     assert len(text) > longest or kept == items
-
-
-@pytest.fixture(scope="module")
-def monkeypatch_module():
-    with pytest.MonkeyPatch.context() as patch:
-        yield patch
 
 
 @pytest.mark.parametrize("text", ['{"a": 1}', '"' + "x" * 250_000 + '"', "x" * 250_001, "9" * 9])
@@ -555,12 +550,13 @@ def test_what_is_no_list_is_not_shortened(text):
 
 @given(some.lists(some.integers(0, 300), max_size=30))
 @settings(deadline=None)
-def test_rows_in_parts_are_all_rows(monkeypatch_module, lengths):
-    monkeypatch_module.setattr(parts, "FULL_ROWS", 7)
-    monkeypatch_module.setattr(parts, "FULL_TEXT", 500)
+def test_rows_in_parts_are_all_rows(lengths):
     rows = pd.DataFrame({name: pd.Series([""] * len(lengths), dtype="str") for name in TEXTS})
     rows["text"] = pd.Series(["x" * length for length in lengths], dtype="str")
-    found = list(in_parts(rows))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts, "FULL_ROWS", 7)
+        patch.setattr(parts, "FULL_TEXT", 500)
+        found = list(in_parts(rows))
     assert [len(text) for part in found for text in part["text"]] == lengths
     for part in found:
         assert 1 <= len(part) <= 7
