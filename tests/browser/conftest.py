@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Page, Playwright, sync_playwright
 
-from tests.browser.serving import serving
+from tests.browser.serving import PATIENCE, serving
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 THEMES = ("light", "dark")
@@ -63,11 +63,24 @@ def windows(browser: Browser) -> Iterator[dict[str, BrowserContext]]:
 def opened(window: BrowserContext) -> Iterator[Page]:
     """A new session of the app; fails on any script error in the page."""
     page = window.new_page()
+    page.set_default_timeout(PATIENCE * 1000)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page
+    try:
+        yield page
+    except BaseException as error:
+        error.add_note(f"The page says: {said(page)}")
+        raise
     page.close()
     assert errors == []
+
+
+def said(page: Page) -> str:
+    """What stands on a page on which a test has failed, as far as it can still be read."""
+    try:
+        return page.get_by_test_id("stMain").inner_text(timeout=5000)[:800]
+    except Error as error:
+        return f"nothing ({error.message.splitlines()[0]})"
 
 
 @pytest.fixture

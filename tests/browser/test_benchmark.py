@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.serving import serving
-from tests.browser.test_browser import CHART, box
+from tests.browser.test_browser import CHART, box, idle
 
 WAIT = 120_000  # a page of four cells, at once for the first time
 
@@ -76,6 +76,7 @@ def test_a_benchmark_is_downloaded_and_opened_again(page, shipping):
     file.set_input_files({"name": "b.zip", "mimeType": "application/zip", "buffer": content})
     said = "40 records of mini_counterfact.json, seed 0, 4 methods."
     expect(page.get_by_text(said)).to_be_visible(timeout=WAIT)
+    idle(page)  # a file that is offered is another one after each run
     with page.expect_download() as download:
         page.get_by_role("button", name="The table as LaTeX").click()
     assert b"\\toprule" in download.value.path().read_bytes()

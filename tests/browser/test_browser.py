@@ -13,7 +13,7 @@ from tests.browser.menu import go_to
 from tests.conftest import random_model
 from tests.pages import test_pages as pages
 
-WAIT = 30_000
+WAIT = 120_000  # milliseconds; a page on a busy machine
 # By the path in the URL, which is empty for Start.
 CHARTS = {page.removesuffix("start"): count for page, count in pages.CHARTS.items()}
 QUESTIONS = {page.removesuffix("start"): question for page, question in pages.PAGES.items()}
