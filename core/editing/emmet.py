@@ -3,24 +3,26 @@
 
 Where MEMIT weighs the new facts against other keys, EMMET holds them as a constraint, and among the
 changes that keep it takes the one that moves other keys least, as ROME does for one fact:
-C'^-1 K (K^T C'^-1 K + rho I)^-1 R^T with C' = lambda C + K_p K_p^T. With rho towards 0 the
+C'^-1 K (K^T C'^-1 K + rho I)^-1 R^T with C' = lambda C + K_p K_p^T / rho. With rho towards 0 the
 constraint K^T dW = R^T holds exactly; for one fact and no earlier keys that is ROME's change.
-Goals, keys and penalty are MEMIT's, of one layer; there is one search a fact and one solution. The
-change is (rho C' + K K^T)^-1 K R^T: MEMIT's of that layer, with rho of its penalty.
+Earlier keys K_p were held as a constraint with the same slack, hence their 1 / rho: so edits one
+after the other are the edit of all facts at once. Goals and keys are MEMIT's, of one layer. The
+change is (rho C' + K K^T)^-1 K R^T: MEMIT's of that layer, with rho lambda for its lambda.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
-import torch
 from torch import Tensor
 
 from core.editing import memit as spread
 from core.editing import rome
 from core.editing.calibrated import calibrated_settings
 from core.editing.hyperparameters import check_number, known_settings, relative_layer
+from core.editing.penalty import Penalty
 from core.editing.rome import GENERAL, PAPER
 from core.model.edits import Change, Edit, Fact
 from core.model.language_model import LanguageModel
@@ -76,10 +78,8 @@ def emmet(
 
 
 def layer_change(
-    layer: int, keys: Tensor, residual: Tensor, penalty: Tensor, *, rho: float
+    layer: int, keys: Tensor, residual: Tensor, penalty: Penalty, *, rho: float
 ) -> Change:
-    """U R^T with U = C'^-1 K (K^T C'^-1 K + rho I)^-1, C' the penalty (d_mlp, d_mlp)."""
-    free = torch.linalg.solve(penalty, keys)  # (d_mlp, fact)
-    held = keys.mT @ free + rho * torch.eye(keys.shape[1], dtype=keys.dtype)
-    solution = torch.linalg.solve(held, free.mT).mT  # `held` is symmetric
-    return Change("ff2", layer, u=solution.float(), v=residual.float())
+    """U R^T with U = C'^-1 K (K^T C'^-1 K + rho I)^-1 = (rho C' + K K^T)^-1 K, C' the penalty."""
+    weaker = replace(penalty, weight=rho * penalty.weight)
+    return Change("ff2", layer, u=weaker.solve(keys).float(), v=residual.float())

@@ -21,8 +21,8 @@ from torch import Tensor
 from core.editing.calibrated import calibrated_settings
 from core.editing.fallbacks import Attempt, unsaid, ways, weights
 from core.editing.hyperparameters import check_layers, check_number, known_settings, relative_layer
+from core.editing.penalty import Penalty, factors
 from core.editing.rome import GENERAL, PAPER, check_search, check_token
-from core.editing.second_moments import second_moments
 from core.editing.shift_search import Search, find_shift
 from core.editing.subject_edits import (
     Templates,
@@ -41,8 +41,8 @@ from core.model.language_model import LanguageModel
 
 DEPTHS = (0.27, 0.36)  # GPT-2 XL's layers 13 to 17 of 48
 MAX_FACTS = 1000
-# Makes a layer's change of keys (d_mlp, fact), residual (d_model, fact), penalty (d_mlp, d_mlp).
-LayerChange = Callable[[int, Tensor, Tensor, Tensor], Change]
+# Makes a layer's change of keys (d_mlp, fact) and residual (d_model, fact).
+LayerChange = Callable[[int, Tensor, Tensor, Penalty], Change]
 PUBLISHED = {
     "gpt2-xl": PAPER | {"layers": tuple(range(13, 18)), "weight": 20_000 / 6400, "clamp": 0.75},
     "meta-llama/Llama-2-7b-hf": PAPER
@@ -83,10 +83,9 @@ def defaults(model: LanguageModel) -> dict[str, object]:
     return general | known | calibrated_settings(model, "memit")
 
 
-def layer_change(layer: int, keys: Tensor, residual: Tensor, penalty: Tensor) -> Change:
-    """Solve (penalty + K K^T) X = K, penalty (d_mlp, d_mlp); the change is X R^T."""
-    solution = torch.linalg.solve(penalty + keys @ keys.mT, keys)
-    return Change("ff2", layer, u=solution.float(), v=residual.float())
+def layer_change(layer: int, keys: Tensor, residual: Tensor, penalty: Penalty) -> Change:
+    """Solve (penalty + K K^T) X = K; the change is X R^T."""
+    return Change("ff2", layer, u=penalty.solve(keys).float(), v=residual.float())
 
 
 def memit(
@@ -122,7 +121,7 @@ def memit(
     if len(facts) > MAX_FACTS:
         raise EditError(f"{len(facts)} facts are too many at once; edit at most {MAX_FACTS}.")
     templates = [templates_of(model, fact, contexts) for fact in facts]
-    moments = second_moments(model, layers, text_file=text_file, on_step=on_step)
+    factor = factors(model, layers, text_file=text_file, on_step=on_step)
     taken = {layer: earlier_keys(edits, layer, facts) if aligned else None for layer in layers}
     best: Attempt | None = None
     here, goals = list(templates), [torch.empty(0)] * len(templates)
@@ -137,7 +136,7 @@ def memit(
         for i, goal in zip(left, found, strict=True):
             goals[i] = goal
         for part in weights(weight, adapt) if left else []:
-            penalties = {n: penalty(part * model.d_mlp * moments[n], taken[n]) for n in layers}
+            penalties = {n: Penalty(factor[n], part * model.d_mlp, taken[n]) for n in layers}
             changes, keys = solved(model, here, goals, penalties, edits, change)
             leads = [lead_after(model, group, edits, changes) for group in templates]
             attempt = Attempt(changes, keys, leads, place, part)
@@ -170,19 +169,11 @@ def earlier_keys(edits: Sequence[Edit], layer: int, facts: Sequence[Fact]) -> Te
     return torch.cat(kept, 1).double() if kept else None
 
 
-def penalty(moment: Tensor, earlier: Tensor | None) -> Tensor:
-    """lambda C + K_p K_p^T: what it costs to move other keys, and those of earlier edits.
-
-    With it, one edit after the other ends where all of them at once do.
-    """
-    return moment if earlier is None else moment + earlier @ earlier.mT
-
-
 def solved(
     model: LanguageModel,
     templates: Sequence[Templates],
     goals: Sequence[Tensor],
-    penalties: dict[int, Tensor],
+    penalties: dict[int, Penalty],
     edits: Sequence[Edit],
     change: LayerChange,
 ) -> tuple[tuple[Change, ...], dict[int, Tensor]]:

@@ -28,7 +28,7 @@ from core.editing.hyperparameters import (
     known_settings,
     relative_layer,
 )
-from core.editing.second_moments import second_moments
+from core.editing.penalty import factors
 from core.editing.shift_search import Search, find_shift
 from core.editing.subject_edits import (
     Lead,
@@ -131,13 +131,13 @@ def rome(
     check_search(search, contexts)
     check_token(token)
     templates = templates_of(model, fact, contexts)
-    (moment,) = second_moments(model, [layer], text_file=text_file, on_step=on_step).values()
+    (factor,) = factors(model, [layer], text_file=text_file, on_step=on_step).values()
     best: Attempt | None = None
     for group, place, whole in attempts(templates, token, in_place, adapt):
         if best and best.lead.meets(group.goal):
             break
         change, key, used_search = change_for(
-            model, group, layer, moment, place, whole, Search(**search), edits, on_step
+            model, group, layer, factor, place, whole, Search(**search), edits, on_step
         )
         lead = lead_after(model, templates, edits, [change])
         if best is None or lead.rank > best.lead.rank:
@@ -181,7 +181,7 @@ def change_for(
     model: LanguageModel,
     templates: Templates,
     layer: int,
-    moment: Tensor,
+    factor: Tensor,
     token: str,
     in_place: bool,
     search: Search,
@@ -194,7 +194,7 @@ def change_for(
     with turn(model, edits, gradients=False):
         inputs, outputs = observe(model, templates, "ff2", layer)
     value, key = balanced(outputs), balanced(inputs).cpu()
-    u = direction(moment, key)
+    u = direction(factor, key)
     found = find_shift(
         model,
         templates,
@@ -209,10 +209,10 @@ def change_for(
     return change, key, found.search
 
 
-def direction(moment: Tensor, key: Tensor) -> Tensor:
-    """u ~ C^-1 k with k u = 1 for the average key k: (d_mlp,)."""
+def direction(factor: Tensor, key: Tensor) -> Tensor:
+    """u ~ C^-1 k with k u = 1 for the average key k, C by its Cholesky factor: (d_mlp,)."""
     k = key.double()
-    u = torch.linalg.solve(moment, k)
+    u = torch.cholesky_solve(k[:, None], factor)[:, 0]
     return (u / (k @ u)).float()
 
 

@@ -7,7 +7,8 @@ import torch
 
 from core import edit_many
 from core.editing import memit as memit_file
-from core.editing.memit import earlier_keys, layer_change, penalty
+from core.editing.memit import earlier_keys, layer_change
+from core.editing.penalty import Penalty, factors
 from core.model.edits import Fact
 from tests.core.edited_models import PROMPT, SUBJECT, TARGET, random_edit
 
@@ -21,15 +22,19 @@ def columns(*rows):
     return torch.tensor(rows, dtype=torch.float64).mT
 
 
+def penalty(moment, earlier=None, weight=1.0):
+    return Penalty(torch.linalg.cholesky(moment), weight, earlier)
+
+
 def test_two_edits_and_the_joint_one_by_hand():
     """lambda C = I, k1 = (1, 0), k2 = (1, 1); goals 2 and 3 for a d_model of 1."""
     k1, k2, unit = columns([1, 0]), columns([1, 1]), torch.eye(2, dtype=torch.float64)
-    first = layer_change(0, k1, columns([2]), penalty(unit, None)).weight_change
+    first = layer_change(0, k1, columns([2]), penalty(unit)).weight_change
     assert first[:, 0].tolist() == pytest.approx([1, 0])
     left = 3 - float(k2.mT @ first.double())  # 2: the first has moved the second's goal closer
     second = layer_change(0, k2, columns([left]), penalty(unit, k1)).weight_change
     assert second[:, 0].tolist() == pytest.approx([0.4, 0.8])
-    both = layer_change(0, columns([1, 0], [1, 1]), columns([2], [3]), unit).weight_change
+    both = layer_change(0, columns([1, 0], [1, 1]), columns([2], [3]), penalty(unit)).weight_change
     assert both[:, 0].tolist() == pytest.approx([1.4, 0.8])
     assert (first + second)[:, 0].tolist() == pytest.approx(both[:, 0].tolist())
 
@@ -40,7 +45,7 @@ def test_many_edits_in_a_row_equal_the_joint_solution():
     goals = torch.randn(5, 9, generator=generator).double()
     root = torch.randn(12, 12, generator=generator).double()
     moment = root @ root.mT + torch.eye(12)
-    joint = layer_change(0, keys, goals, moment).weight_change
+    joint = layer_change(0, keys, goals, penalty(moment)).weight_change
     for kept, equal in ((True, True), (False, False)):
         total = torch.zeros(12, 5, dtype=torch.float64)
         for start, end in ((0, 2), (2, 3), (3, 7), (7, 9)):
@@ -48,6 +53,20 @@ def test_many_edits_in_a_row_equal_the_joint_solution():
             left = goals[:, start:end] - (new.mT @ total).mT
             total += layer_change(0, new, left, penalty(moment, earlier)).weight_change
         assert torch.allclose(total.float(), joint, rtol=1e-4, atol=1e-5) == equal
+
+
+@pytest.mark.parametrize("weight", [1e-3, 1.0, 500.0])
+@pytest.mark.parametrize("earlier", [0, 1, 20])
+def test_a_solution_is_that_of_the_whole_system(weight, earlier):
+    """Of (lambda C + K_p K_p^T + K K^T) X = K, solved as it stands; more keys than rows, too."""
+    generator = torch.Generator().manual_seed(2)
+    keys = torch.randn(12, 3, generator=generator).double()
+    taken = torch.randn(12, earlier, generator=generator).double() if earlier else None
+    root = torch.randn(12, 12, generator=generator).double()
+    moment = root @ root.mT + torch.eye(12)
+    whole = weight * moment + keys @ keys.mT + (0 if taken is None else taken @ taken.mT)
+    found = penalty(moment, taken, weight).solve(keys)
+    torch.testing.assert_close(found, torch.linalg.solve(whole, keys), rtol=1e-8, atol=1e-12)
 
 
 def test_two_edits_of_a_model_equal_one_of_all_their_facts(model, monkeypatch):
@@ -96,12 +115,13 @@ def test_a_smaller_lambda_leaves_earlier_keys_their_weight(model, monkeypatch):
         change=change,
         **memit_file.defaults(model) | settings,
     )
-    own = first.keys[LAYER].double() @ first.keys[LAYER].double().mT
-    moment = memit_file.second_moments(model, [LAYER])[LAYER]
+    factor = factors(model, [LAYER])[LAYER]
     tried = memit_file.weights(SETTINGS["weight"], True)
     assert len(asked) >= len(tried) > 1
     for weight, given in zip(tried, asked, strict=False):
-        torch.testing.assert_close(given, weight * model.d_mlp * moment + own)
+        assert given.weight == pytest.approx(weight * model.d_mlp)
+        assert torch.equal(given.earlier, first.keys[LAYER].double())
+        assert given.factor is factor
 
 
 def test_only_the_layers_keys_of_other_subjects_stay_where_they_are(model):
@@ -115,8 +135,3 @@ def test_only_the_layers_keys_of_other_subjects_stay_where_they_are(model):
     assert torch.equal(earlier_keys([one, other], LAYER, again), keys[:, 1:].double())
     assert earlier_keys([one, other], 3, new) is None
     assert earlier_keys([random_edit(model, 3)], LAYER, new) is None
-
-
-def test_without_earlier_keys_nothing_is_added():
-    moment = torch.eye(3)
-    assert penalty(moment, None) is moment

@@ -44,7 +44,7 @@ def edited_logits(model, edits, prompt=PROMPT):
         return logits_of(model.network, model.encode(prompt))
 
 
-def unit_moments(model, layers, **_):
+def unit_factors(model, layers, **_):
     return {layer: torch.eye(model.d_mlp, dtype=torch.float64) for layer in layers}
 
 
@@ -82,7 +82,7 @@ def test_every_method_computes_on_top_of_active_edits(model, method, monkeypatch
     Contexts and second moments are always the unedited model's: they are left out here.
     """
     for module in ("rome", "memit"):
-        monkeypatch.setattr(f"core.editing.{module}.second_moments", unit_moments)
+        monkeypatch.setattr(f"core.editing.{module}.factors", unit_factors)
     request = {"method": method, "subject": SUBJECT, **SETTINGS[method]}
     if "contexts" in METHODS[method].defaults(model):
         request["contexts"] = 0
@@ -118,7 +118,7 @@ def test_every_method_can_be_cancelled_and_leaves_nothing(model, method):
 def test_every_method_works_in_half_precision(model, method, monkeypatch):
     """The same change as in float32, up to that precision; factors stay float32."""
     for module in ("rome", "memit"):
-        monkeypatch.setattr(f"core.editing.{module}.second_moments", unit_moments)
+        monkeypatch.setattr(f"core.editing.{module}.factors", unit_factors)
     request = {"method": method, "subject": SUBJECT, **SETTINGS[method]}
     if "contexts" in METHODS[method].defaults(model):
         request |= {"contexts": 0, "steps": 2}

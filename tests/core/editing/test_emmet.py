@@ -7,6 +7,7 @@ from core import EditError, edit, edit_many
 from core.editing import emmet as emmet_file
 from core.editing.emmet import defaults, layer_change
 from core.editing.memit import layer_change as memit_change
+from core.editing.penalty import Penalty
 from core.editing.rome import direction
 from core.editing.subject_edits import observe, templates_of
 from core.model.edited import turn
@@ -28,31 +29,70 @@ def drawn(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).double()
 
 
-def penalty_of(width):
+def moment_of(width):
     root = drawn(width, width, seed=1)
     return root @ root.mT + torch.eye(width)
 
 
+def penalty(moment, weight=1.0, earlier=None):
+    return Penalty(torch.linalg.cholesky(moment), weight, earlier)
+
+
 def test_one_fact_by_hand():
     """C' = diag(1, 2), k = (1, 2), rho = 1: C'^-1 k = (1, 1), k^T C'^-1 k = 3, u = (1, 1) / 4."""
-    penalty = torch.diag(torch.tensor([1.0, 2.0])).double()
+    moment = torch.diag(torch.tensor([1.0, 2.0])).double()
     key, residual = torch.tensor([[1.0], [2.0]]).double(), torch.tensor([[8.0]]).double()
-    change = layer_change(0, key, residual, penalty, rho=1.0)
+    change = layer_change(0, key, residual, penalty(moment), rho=1.0)
     assert change.weight_change[:, 0].tolist() == pytest.approx([2, 2])
 
 
 def test_one_fact_without_slack_is_romes_direction():
-    key, moment = drawn(12, 1), penalty_of(12)
-    change = layer_change(0, key, drawn(5, 1), 3 * moment, rho=1e-12)
-    torch.testing.assert_close(change.u[:, 0], direction(moment, key[:, 0].float()))
+    key, moment = drawn(12, 1), moment_of(12)
+    change = layer_change(0, key, drawn(5, 1), penalty(moment, 3.0), rho=1e-12)
+    factor = torch.linalg.cholesky(moment)
+    torch.testing.assert_close(change.u[:, 0], direction(factor, key[:, 0].float()))
+    torch.testing.assert_close(
+        direction(factor, key[:, 0].float()).double(),
+        torch.linalg.solve(moment, key)[:, 0] / (key * torch.linalg.solve(moment, key)).sum(),
+        check_dtype=False,
+        rtol=1e-5,
+        atol=1e-6,
+    )
 
 
 def test_it_is_memits_change_with_rho_of_the_penalty():
-    keys, residual, penalty = drawn(12, 3), drawn(5, 3, seed=2), penalty_of(12)
+    """Earlier keys count as much in both, whatever rho."""
+    keys, residual, earlier = drawn(12, 3), drawn(5, 3, seed=2), drawn(12, 2, seed=3)
     for rho in (0.1, 1.0, 3.0):
-        emmet = layer_change(0, keys, residual, penalty, rho=rho).weight_change
-        memit = memit_change(0, keys, residual, rho * penalty).weight_change
+        given = penalty(moment_of(12), 1.0, earlier)
+        emmet = layer_change(0, keys, residual, given, rho=rho).weight_change
+        given = penalty(moment_of(12), rho, earlier)
+        memit = memit_change(0, keys, residual, given).weight_change
         torch.testing.assert_close(emmet, memit)
+
+
+def test_it_is_the_published_form():
+    """C'^-1 K (K^T C'^-1 K + rho I)^-1 R^T, written down; C' = C + K_p K_p^T / rho."""
+    keys, residual, earlier = drawn(12, 3), drawn(5, 3, seed=2), drawn(12, 2, seed=3)
+    for rho in (0.01, 0.1, 1.0):
+        whole = moment_of(12) + earlier @ earlier.mT / rho
+        free = torch.linalg.solve(whole, keys)
+        wanted = free @ torch.linalg.inv(keys.mT @ free + rho * torch.eye(3)) @ residual.mT
+        got = layer_change(0, keys, residual, penalty(moment_of(12), 1.0, earlier), rho=rho)
+        torch.testing.assert_close(got.weight_change, wanted.float(), rtol=1e-4, atol=1e-5)
+
+
+def test_edits_in_a_row_equal_the_joint_one():
+    """At any slack: what the first edit asked for is held as what the second asks for."""
+    keys, goals, rho = drawn(12, 7), drawn(5, 7, seed=2), 0.3
+    joint = layer_change(0, keys, goals, penalty(moment_of(12)), rho=rho).weight_change
+    total = torch.zeros(12, 5, dtype=torch.float64)
+    for start, end in ((0, 2), (2, 3), (3, 7)):
+        new, earlier = keys[:, start:end], keys[:, :start] if start else None
+        left = goals[:, start:end] - (new.mT @ total).mT
+        given = penalty(moment_of(12), 1.0, earlier)
+        total += layer_change(0, new, left, given, rho=rho).weight_change
+    torch.testing.assert_close(total.float(), joint, rtol=1e-4, atol=1e-5)
 
 
 def test_an_edit_of_one_fact_is_romes_edit(model):
@@ -68,10 +108,10 @@ def test_an_edit_of_one_fact_is_romes_edit(model):
 def test_several_facts_are_said_as_asked_and_rho_gives_way():
     """K^T dW = R^T as rho goes to 0, with a column of earlier keys in the penalty or not."""
     keys, residual, earlier = drawn(12, 3), drawn(5, 3, seed=2), drawn(12, 1, seed=3)
-    for penalty in (penalty_of(12), penalty_of(12) + earlier @ earlier.mT):
+    for given in (penalty(moment_of(12)), penalty(moment_of(12), 1.0, earlier)):
         off = []
         for rho in (1e-12, 0.1, 1.0):
-            change = layer_change(0, keys, residual, penalty, rho=rho)
+            change = layer_change(0, keys, residual, given, rho=rho)
             assert change.rank == 3
             off.append(float((keys.mT @ change.weight_change.double() - residual.mT).norm()))
         assert off[0] < 1e-4 < off[1] < off[2]
@@ -79,12 +119,13 @@ def test_several_facts_are_said_as_asked_and_rho_gives_way():
 
 def test_among_such_changes_it_is_the_one_that_moves_other_keys_least():
     """Any other change with the same K^T dW has a larger tr(dW^T C' dW)."""
-    keys, penalty = drawn(12, 3), penalty_of(12)
-    found = layer_change(0, keys, drawn(5, 3, seed=2), penalty, rho=1e-12).weight_change.double()
+    keys, moment = drawn(12, 3), moment_of(12)
+    change = layer_change(0, keys, drawn(5, 3, seed=2), penalty(moment), rho=1e-12)
+    found = change.weight_change.double()
     free = torch.eye(12) - keys @ torch.linalg.pinv(keys)  # what no key reads
 
     def cost(change):
-        return float((change * (penalty @ change)).sum())
+        return float((change * (moment @ change)).sum())
 
     for seed in range(20):
         assert cost(found) < cost(found + 0.1 * free @ drawn(12, 5, seed=seed))
