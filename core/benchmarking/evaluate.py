@@ -1,9 +1,5 @@
-"""Many edits judged at once: every variant of the model answers all questions in shared passes.
-
-A variant is a list of edits, the empty one being the unedited model. Each variant has its own rows
-of the batch, on which alone its edits are (core.model.edited.row_hooks), so that a pass over the
-weights serves them all.
-"""
+"""Many edits judged at once: every variant of the model answers all questions in shared passes
+(core.benchmarking.branches)."""
 
 from __future__ import annotations
 
@@ -14,14 +10,12 @@ import torch
 from torch import Tensor
 
 from core.benchmarking.asked import Question, Row, rows_of
+from core.benchmarking.branches import Variant, branched
 from core.model.capture import exclusive
-from core.model.edited import Hook, hooked, row_hooks
-from core.model.edits import Edit
 from core.model.forcing import padded
 from core.model.language_model import LanguageModel
 
 TURN_TOKENS = 2048  # of a batch, in one turn on the model
-Variant = Sequence[Edit]
 
 
 @dataclass(frozen=True)
@@ -31,12 +25,6 @@ class Reading:
     answer: int  # the most probable next token
     nll: tuple[float, ...]  # mean over each target's tokens, in nats
     right: tuple[bool, ...]  # whether every token of the target is the most probable one
-
-
-def variant_hooks(model: LanguageModel, variants: Sequence[Variant], rows: int) -> list[Hook]:
-    """Hooks for a batch in which each variant has `rows` rows, one variant after the other."""
-    groups = [(slice(i * rows, (i + 1) * rows), edits) for i, edits in enumerate(variants)]
-    return row_hooks(model, [group for group in groups if group[1]])
 
 
 def readings(
@@ -50,10 +38,8 @@ def readings(
     found: dict[tuple[int, int, int], tuple[int, float, bool]] = {}
     for rows in in_turns(rows_of(model, questions), len(variants), turn_tokens):
         with exclusive(model, gradients=False):
-            with hooked(variant_hooks(model, variants, len(rows))):
-                batch = padded(model, [row.ids for row in rows])
-                hidden = model.read(batch.repeat(len(variants), 1, 1))
-            for number, states in enumerate(hidden.split(len(rows))):
+            hidden = branched(model, padded(model, [row.ids for row in rows]), variants)
+            for number, states in enumerate(hidden):
                 for key, value in read(model, questions, rows, states).items():
                     found[number, *key] = value
     return [
@@ -129,10 +115,8 @@ def perplexities(
         for first in range(0, len(variants), at_once):
             group = variants[first : first + at_once]
             with exclusive(model, gradients=False):
-                with hooked(variant_hooks(model, group, 1)):
-                    hidden = model.read(model.embed(window).repeat(len(group), 1, 1))
-                for i, states in enumerate(hidden):
-                    logits = model.unembedding(states[:-1]).float()
+                for i, states in enumerate(branched(model, model.embed(window), group)):
+                    logits = model.unembedding(states[0, :-1]).float()
                     losses = torch.nn.functional.cross_entropy(
                         logits, following.to(logits.device), reduction="none"
                     )

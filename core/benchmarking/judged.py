@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import torch
 
 from core.benchmarking.asked import Question, questions_of
+from core.benchmarking.branches import Variant
 from core.benchmarking.evaluate import (
     TURN_TOKENS,
     Reading,
-    Variant,
     perplexities,
     readings,
 )

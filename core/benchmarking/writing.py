@@ -1,6 +1,6 @@
 """What many variants of a model write, side by side: greedy continuations and sampled texts.
 
-A variant is a list of edits (core.benchmarking.evaluate). Each has its own rows of the batch, so
+A variant is a list of edits (core.benchmarking.branches). Each has its own rows of the batch, so
 that a pass over the weights serves all variants, prompts and records.
 """
 
@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from core.benchmarking.evaluate import TURN_TOKENS, Variant
+from core.benchmarking.branches import Variant
+from core.benchmarking.evaluate import TURN_TOKENS
 from core.editing.ask import end_tokens
 from core.model.capture import exclusive
 from core.model.edited import Hook, hooked, row_hooks
