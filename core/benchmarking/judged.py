@@ -29,6 +29,7 @@ from core.benchmarking.writing import Writing, continuations
 from core.editing.ask import continuation
 from core.editing.edit_strength import text_ids
 from core.editing.methods import edit
+from core.editing.shift_search import shared_searches
 from core.errors import EditError, ModelError, PromptError
 from core.model.edits import Edit
 from core.model.language_model import LanguageModel
@@ -101,7 +102,8 @@ def opened_task(
     except PromptError as error:
         rows = tuple(unmeasured(task, spec, str(error)) for spec in (ORIGINAL, *task.methods))
         return Judged(rows, ((),) * len(rows))
-    made = {spec: edited_by(model, task.record, spec, on_step) for spec in task.methods}
+    with shared_searches():
+        made = {spec: edited_by(model, task.record, spec, on_step) for spec in task.methods}
     variants: list[Variant] = [(), *([e] if isinstance(e, Edit) else [] for e in made.values())]
     found = readings(model, questions, variants, turn_tokens=task.turn_tokens)
     if not all(math.isfinite(value) for reading in found[0] for value in reading.nll):

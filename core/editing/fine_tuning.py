@@ -18,6 +18,7 @@ from core.editing.hyperparameters import (
     known_settings,
     relative_layer,
 )
+from core.editing.upper_layers import UpperLayers, upper_layers
 from core.errors import EditError
 from core.model.capture import check_numbers
 from core.model.edited import changed, turn
@@ -122,16 +123,22 @@ class Descent:
         first = [(layer, lr, 1.0)] if lr != AUTO else []
         return (*first, *((i, AUTO, f) for i in (layer, *order) for f in factors))
 
-    def loss(self, change: Sequence[Change]) -> Tensor:
+    def loss(self, upper: UpperLayers, change: Sequence[Change]) -> Tensor:
         """The teacher-forced loss in nats with these changes; use it inside `turn`."""
         ids = self.model.encode(self.fact.prompt)
         goal = self.model.target(self.fact.prompt, self.fact.target)
-        forced = forced_ids(self.model, ids, goal)
         with changed(self.model, change):
-            hidden = self.model.read(self.model.embed(forced))
+            hidden = upper.run([forced_ids(self.model, ids, goal)])
             loss = target_losses(self.model, hidden, [len(ids)], goal).mean()
         check_numbers(loss)
         return loss
+
+    def above(self, layer: int) -> UpperLayers:
+        """The blocks that a change of this layer reaches; what lies below is run once."""
+        ids = self.model.encode(self.fact.prompt)
+        goal = self.model.target(self.fact.prompt, self.fact.target)
+        rows = [forced_ids(self.model, ids, goal)]
+        return upper_layers(self.model, rows, layer, edits=self.edits)
 
     def natural_rate(self, layer: int) -> float:
         """Adam's first step moves every weight by lr along its gradient's sign, so that the loss
@@ -144,6 +151,7 @@ class Descent:
     def run(self, layer: int, lr: float, report: Callable[[], None]) -> tuple[Tensor, int, bool]:
         """The change (d_in, d_out), the steps taken, and whether the target is the answer."""
         place = next(self.model.modules(self.matrix, layer)[0].parameters()).device
+        upper = self.above(layer)
         with torch.inference_mode(False):
             shape = matrix_shape(self.model, self.matrix, layer)
             difference = torch.zeros(shape, device=place).requires_grad_()
@@ -151,7 +159,7 @@ class Descent:
         taken, changes = 0, [Change(self.matrix, layer, dense=difference)]
         for step in range(self.steps):
             with turn(self.model, self.edits, gradients=True):
-                loss = self.loss(changes)
+                loss = self.loss(upper, changes)
                 if loss < self.stop_below:
                     break
                 (difference.grad,) = torch.autograd.grad(loss, difference)

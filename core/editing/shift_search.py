@@ -3,7 +3,9 @@ what ROME and MEMIT search for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,8 +17,9 @@ from core.editing.suffix_pass import Kept, keep, run_on
 from core.model.capture import check_numbers
 from core.model.edited import turn
 from core.model.edits import Edit
-from core.model.forcing import forced_ids, losses_of, smallest_lead, target_logits
+from core.model.forcing import forced_ids, losses_of, smallest_lead, target_states
 from core.model.language_model import LanguageModel
+from core.model.tokens import Target
 
 RATE, CLAMP = 0.1, 2.0  # of the residual stream's norm
 PATIENCE = 10  # steps without a better loss
@@ -46,6 +49,19 @@ class Found:
     search: Search
 
 
+_made: ContextVar[dict[tuple, tuple[Found, float]] | None] = ContextVar("made", default=None)
+
+
+@contextmanager
+def shared_searches() -> Iterator[None]:
+    """In the block no search is made twice: what one method has found serves the next."""
+    before = _made.set({})
+    try:
+        yield
+    finally:
+        _made.reset(before)
+
+
 def find_shift(
     model: LanguageModel,
     templates: Templates,
@@ -64,6 +80,38 @@ def find_shift(
     With a `direction` u (d_mlp,) the whole change u shift^T is on the layer's FF2, so that each
     token gets (x u) shift, x being its input there.
     """
+
+    def searched() -> Found:
+        return search_anew(
+            model, templates, layer, value, search, edits, on_step, direction, passes
+        )
+
+    shared = _made.get()
+    if shared is None or direction is not None:
+        return searched()
+    norm = float(value.norm())
+    free = search.clamp == AUTO and search.decay == 0  # then the value's norm does not matter
+    key = (model, templates, layer, search, tuple(edits), None if free else norm)
+    if key not in shared:
+        shared[key] = searched(), norm
+        return shared[key][0]
+    found, its_norm = shared[key]
+    on_step(search.steps, search.steps)
+    return replace(found, search=replace(found.search, clamp=found.search.clamp * its_norm / norm))
+
+
+def search_anew(
+    model: LanguageModel,
+    templates: Templates,
+    layer: int,
+    value: Tensor,
+    search: Search,
+    edits: Sequence[Edit],
+    on_step: Callable[[int, int], None],
+    direction: Tensor | None,
+    passes: Passes,
+) -> Found:
+    """`find_shift`, made anew."""
     goal, parts = templates.goal, []
     with turn(model, edits, gradients=False):
         for part in in_turns(templates):
@@ -78,12 +126,11 @@ def find_shift(
         part = parts[step % len(parts)]
         with turn(model, edits, gradients=True):
             hidden = passes(model, part.kept, part.rows, part.share * shift.to(part.share.device))
-            logits = target_logits(model, hidden[: len(part.lengths)], part.lengths, goal)
-            loss, lead = losses_of(logits, goal).mean(), float(smallest_lead(logits, goal).detach())
+            logits, essence = logits_of(model, hidden, part, goal, bool(search.kl))
+            loss, lead = losses_of(logits, goal).mean(), float(smallest_lead(logits.detach(), goal))
             nll = float(loss.detach())
             if search.kl:
-                essence = model.unembedding(hidden[-1, part.essence_at])
-                essence = essence.float().log_softmax(-1)
+                essence = essence.log_softmax(-1)
                 reference = essence.detach() if reference is None else reference
                 loss = loss + search.kl * divergence(essence, reference)
             loss = loss + search.decay * shift.norm() / value.norm().square()
@@ -149,6 +196,19 @@ def part_of(
         kept=kept,
         share=shares(kept, direction),
     )
+
+
+def logits_of(
+    model: LanguageModel, hidden: Tensor, part: Part, goal: Target, with_essence: bool
+) -> tuple[Tensor, Tensor | None]:
+    """At the target's places (row, target token, vocabulary), and the essence's (vocabulary,), by
+    one product: the unembedding is read once."""
+    states = target_states(hidden[: len(part.lengths)], part.lengths, goal)
+    if not with_essence:
+        return model.unembedding(states).float(), None
+    every = torch.cat([states.flatten(0, 1), hidden[-1:, part.essence_at]])
+    logits = model.unembedding(every).float()
+    return logits[:-1].unflatten(0, states.shape[:2]), logits[-1]
 
 
 def enough(search: Search, loss: float, lead: float) -> bool:

@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from core.editing.suffix_pass import Kept, arguments, mask_of
 from core.model.capture import BlockCall, block_calls, check_numbers
 from core.model.edited import turn
+from core.model.edits import Edit
 from core.model.forcing import padded
 from core.model.language_model import LanguageModel
 
@@ -70,12 +71,14 @@ def upper_layers(
     rows: Sequence[tuple[int, ...]],
     first: int,
     *,
+    edits: Sequence[Edit] = (),
     on_batch: Callable[[int, int], None] = lambda done, total: None,
 ) -> UpperLayers:
     """Run all rows of token ids once and keep what reaches block `first`, on the CPU.
 
-    `on_batch(batches done, all)` may raise Cancelled; each batch is a turn on the model. Raises
-    ModelError if the model's output is not a number.
+    `edits` are on the model meanwhile; use the same in the turns that follow. `on_batch(batches
+    done, all)` may raise Cancelled; each batch is a turn on the model. Raises ModelError if the
+    model's output is not a number.
     """
     known: dict[tuple[int, ...], Tensor] = {}
     ordered = sorted(set(rows), key=lambda row: (-len(row), row))
@@ -83,7 +86,7 @@ def upper_layers(
     calls: dict[int, BlockCall] = {}
     for done, batch in enumerate(batches, 1):
         with (
-            turn(model, (), gradients=False),
+            turn(model, edits, gradients=False),
             noted(model, first) as seen,
             block_calls(model) as now,
         ):

@@ -42,10 +42,14 @@ def target_logits(
 
     hidden: (row, token, d_model), after the final norm; the target follows `prompt_lengths`.
     """
+    return model.unembedding(target_states(hidden, prompt_lengths, target)).float()
+
+
+def target_states(hidden: Tensor, prompt_lengths: Sequence[int], target: Target) -> Tensor:
+    """What `target_logits` are of: (row, target token, d_model)."""
     steps = torch.arange(len(target.ids), device=hidden.device)
     places = torch.tensor(prompt_lengths, device=hidden.device)[:, None] - 1 + steps
-    states = hidden[torch.arange(len(hidden), device=hidden.device)[:, None], places]
-    return model.unembedding(states).float()
+    return hidden[torch.arange(len(hidden), device=hidden.device)[:, None], places]
 
 
 def losses_of(logits: Tensor, target: Target) -> Tensor:
