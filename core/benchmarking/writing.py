@@ -22,7 +22,9 @@ from core.model.edited import Hook, hooked, row_hooks
 from core.model.language_model import LanguageModel
 
 TOP_K = 5  # of sampled text, as in memit's generate_fast
-WRITING_BYTES = 2**30  # of attention's keys and values while texts are written
+# Of attention's keys and values while texts are written; of a card's whole memory this part. What
+# is free would differ from run to run, and rows in other batches are rounded otherwise.
+WRITING_BYTES, OF_CARD = 2**30, 1 / 16
 TOKENS_A_ROW = 16  # of a turn, that one more row of a batch counts as
 
 
@@ -46,7 +48,7 @@ def continuations(
 
     `length` tokens with the prompt's, or up to the end-of-text token. The most probable token each
     time; with chances, one of the TOP_K by its probability, by the same chances for every variant.
-    All writings share their passes, in batches that keep to WRITING_BYTES.
+    All writings share their passes, in batches that keep to `writing_bytes`.
     """
     length = min(length, model.context_length)
     places = [
@@ -67,12 +69,18 @@ def continuations(
 
 
 def rows_at_once(model: LanguageModel, length: int) -> int:
-    """Rows whose attention's keys and values, of all their tokens, fit into WRITING_BYTES."""
+    """Rows whose attention's keys and values, of all their tokens, fit into `writing_bytes`."""
     config = model.network.config
     heads = getattr(config, "num_key_value_heads", config.num_attention_heads)
     width = heads * (model.d_model // config.num_attention_heads)
     a_token = 2 * model.n_layers * width * model.activation_dtype.itemsize
-    return max(1, WRITING_BYTES // (a_token * length))
+    return max(1, int(writing_bytes(model.device)) // (a_token * length))
+
+
+def writing_bytes(device: torch.device) -> float:
+    if device.type != "cuda":
+        return WRITING_BYTES
+    return max(WRITING_BYTES, OF_CARD * torch.cuda.get_device_properties(device).total_memory)
 
 
 def written_rows(
