@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from core.model.architectures import shape_in_out
 from core.model.capture import exclusive
@@ -84,45 +86,86 @@ def hooks_of(model: LanguageModel, groups: Sequence[tuple[slice, Sequence[Change
         for module in model.modules(matrix, layer):
             last = first + shape_in_out(module)[1]
             columns = slice(first, last)
-            added = [(rows, change_of(group, columns, module)) for rows, group in parts]
-            hooks.append((module, adding(added)))
+            added = [added_by(rows, group, columns, module) for rows, group in parts]
+            hooks.append((module, adding(side_by_side(added))))
             first = last
     return hooks
 
 
-def adding(added: Sequence[tuple[slice, Callable[[Tensor], Tensor]]]) -> Callable:
-    """A forward hook that adds to each group's rows of the output what it makes of the input."""
-
-    def add(_: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
-        if len(added) == 1 and added[0][0] == slice(None):
-            return output + added[0][1](inputs[0]).to(output.dtype)
-        output = output.clone()
-        for rows, change in added:
-            output[rows] += change(inputs[0][rows]).to(output.dtype)
-        return output
-
-    return add
+Rows = slice | Tensor  # of a batch: a slice, or the rows' numbers, group by group
 
 
-def change_of(
-    changes: Sequence[Change], columns: slice, module: nn.Module
-) -> Callable[[Tensor], Tensor]:
-    """What x U V^T of all changes adds to a module's output, in float32 at least.
+@dataclass(frozen=True)
+class Added:
+    """What is added to some rows of a module's output, in float32 at least.
 
-    Factors of several changes are set side by side, so that ten edits cost two products.
+    With `rows` a slice, u is (d_in, r) and v (d_out, r); with numbers there is a group in front of
+    each: group g's rows get x u[g] v[g]^T.
     """
+
+    rows: Rows
+    u: Tensor | None  # None: no change has factors
+    v: Tensor | None
+    dense: tuple[Tensor, ...] = ()  # (d_in, d_out) each; for a slice of rows alone
+
+    def of(self, x: Tensor) -> Tensor:
+        """(row, token, d_in) -> (row, token, d_out); the rows are those of `rows`."""
+        x = x.to((self.dense[0] if self.u is None else self.u).dtype)
+        if isinstance(self.rows, slice):
+            parts = [x @ change for change in self.dense]
+            return sum(parts if self.u is None else [*parts, (x @ self.u) @ self.v.mT])
+        apart = x.reshape(len(self.u), -1, x.shape[-1])  # (group, row and token, d_in)
+        return (apart @ self.u @ self.v.mT).reshape(*x.shape[:-1], self.v.shape[1])
+
+
+def added_by(rows: slice, changes: Sequence[Change], columns: slice, module: nn.Module) -> Added:
+    """Factors of several changes are set side by side, so that ten edits cost two products."""
     weight = next(module.parameters())
     place = {"device": weight.device, "dtype": torch.promote_types(weight.dtype, torch.float32)}
     low_rank = [change for change in changes if change.dense is None]
     dense = [change.dense for change in changes if change.dense is not None]
-    pairs = [(part[:, columns].to(**place), None) for part in dense]
-    if low_rank:
-        u = torch.cat([change.u.to(**place) for change in low_rank], 1)  # (d_in, r)
-        v = torch.cat([change.v[columns].to(**place) for change in low_rank], 1)  # (d_out, r)
-        pairs.append((u, v))
+    return Added(
+        rows,
+        torch.cat([change.u.to(**place) for change in low_rank], 1) if low_rank else None,
+        torch.cat([change.v[columns].to(**place) for change in low_rank], 1) if low_rank else None,
+        tuple(part[:, columns].to(**place) for part in dense),
+    )
 
-    def change(x: Tensor) -> Tensor:
-        x = x.to(place["dtype"])
-        return sum(x @ u if v is None else (x @ u) @ v.mT for u, v in pairs)
 
-    return change
+def side_by_side(added: Sequence[Added]) -> list[Added]:
+    """Groups with factors, of as many rows and of like rank, become one: two products for all."""
+    alike: dict[tuple[int, int], list[Added]] = {}
+    others = []
+    for one in added:
+        if one.dense or one.rows == slice(None):
+            others.append(one)
+        else:
+            rank = (one.u.shape[1] - 1).bit_length()  # up to twice as many columns
+            alike.setdefault((one.rows.stop - one.rows.start, rank), []).append(one)
+    return [*others, *(stacked(group) if len(group) > 1 else group[0] for group in alike.values())]
+
+
+def stacked(group: Sequence[Added]) -> Added:
+    """Factors get columns of zeros up to the highest rank."""
+    rank = max(one.u.shape[1] for one in group)
+
+    def whole(factors: list[Tensor]) -> Tensor:
+        return torch.stack([pad(part, (0, rank - part.shape[1])) for part in factors])
+
+    rows = torch.tensor([list(range(one.rows.start, one.rows.stop)) for one in group])
+    u, v = whole([one.u for one in group]), whole([one.v for one in group])
+    return Added(rows.flatten().to(u.device), u, v)
+
+
+def adding(added: Sequence[Added]) -> Callable:
+    """A forward hook that adds to each group's rows of the output what it makes of the input."""
+
+    def add(_: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
+        if len(added) == 1 and isinstance(added[0].rows, slice) and added[0].rows == slice(None):
+            return output + added[0].of(inputs[0]).to(output.dtype)
+        output = output.clone()
+        for one in added:
+            output[one.rows] += one.of(inputs[0][one.rows]).to(output.dtype)
+        return output
+
+    return add
