@@ -62,6 +62,9 @@ class LanguageModel:
         self._byte_level = is_byte_level(tokenizer)
         self._token_text: dict[int, str] = {}
         self._residuals: OrderedDict[tuple[int, ...], Tensor] = OrderedDict()
+        # On new cards torch leaves attention to cuDNN, which plans anew for each length of text
+        # that it meets: some 50 ms, while a short prompt's whole pass takes 15.
+        torch.backends.cuda.enable_cudnn_sdp(False)
 
     def __repr__(self) -> str:
         kind = self.precision.name
