@@ -39,12 +39,13 @@ from core import (
     load_model,
     second_moments,
 )
-from core.editing import memit, rome, shift_search
+from core.editing import memit, rome, search_parts
 from core.editing.calibration import draw_known
 from core.editing.hyperparameters import relative_layer
 from core.editing.scores import first_token_scores
+from core.editing.search_parts import CONTEXTS_A_STEP
 from core.editing.second_moments import WIDTHS_OF_OWN_TEXT
-from core.editing.shift_search import CONTEXTS_A_STEP, find_shift
+from core.editing.shift_search import find_shift
 from core.editing.suffix_pass import run_all, run_on
 
 LENGTHS = (8, 64)
@@ -149,7 +150,7 @@ def before_and_now(model: LanguageModel, file: Path, count: int) -> None:
                 passes, a_step = (run_all, 50) if first_version else (run_on, CONTEXTS_A_STEP)
                 with (
                     patch.object(method, "find_shift", partial(find_shift, passes=passes)),
-                    patch.object(shift_search, "CONTEXTS_A_STEP", a_step),
+                    patch.object(search_parts, "CONTEXTS_A_STEP", a_step),
                 ):
                     start = time.perf_counter()
                     change = edited(model, record, name, settings)

@@ -28,10 +28,10 @@ from core.benchmarking.text_metrics import ngram_entropy, writes
 from core.benchmarking.writing import Writing, continuations
 from core.editing.ask import continuation
 from core.editing.edit_strength import text_ids
-from core.editing.methods import edit
-from core.editing.shift_search import shared_searches
+from core.editing.methods import METHODS, edit, settings_of
+from core.editing.shift_search import search_ahead, shared_searches
 from core.errors import EditError, ModelError, PromptError
-from core.model.edits import Edit
+from core.model.edits import Edit, Fact
 from core.model.language_model import LanguageModel
 from core.studies.counterfact import Record
 
@@ -82,15 +82,39 @@ def judge(
     of a record that does not fit the model, with NaN for its measures. `on_step` is called within
     the edits and may raise Cancelled. Raises ModelError for a model whose output is no number.
     """
-    opened: dict[int, Open | Judged] = {
-        i: opened_task(model, task, on_step) for i, task in enumerate(tasks)
-    }
+    with shared_searches():
+        searched_ahead(model, tasks, on_step)
+        opened: dict[int, Open | Judged] = {
+            i: opened_task(model, task, on_step) for i, task in enumerate(tasks)
+        }
     whole = {i: one for i, one in opened.items() if isinstance(one, Open)}
     texts = dict(zip(whole, written(model, list(whole.values())), strict=True))
     return [
         judged_from(model, one, *texts[i]) if isinstance(one, Open) else one
         for i, one in opened.items()
     ]
+
+
+def searched_ahead(
+    model: LanguageModel, tasks: Sequence[Task], on_step: Callable[[int, int], None] | None
+) -> None:
+    """What each method will search first, for all records side by side. A record that a method
+    cannot edit is left out: its own turn says why."""
+    for spec in dict.fromkeys(spec for task in tasks for spec in task.methods):
+        method, given = parse_spec(spec)
+        first_search, asked = METHODS[method].first_search, []
+        if first_search is None or len(tasks) < 2:
+            continue
+        for task in tasks:
+            record = task.record
+            fact = Fact(record.prompt, record.subject, record.target_new)
+            try:
+                settings = settings_of(method, model, given)
+                asked.append(first_search(model, fact, settings))
+            except (EditError, PromptError, ModelError):
+                continue
+        asked = [one for one in asked if one is not None]
+        search_ahead(model, asked, edits=(), on_step=on_step or (lambda done, total: None))
 
 
 def opened_task(
@@ -102,8 +126,7 @@ def opened_task(
     except PromptError as error:
         rows = tuple(unmeasured(task, spec, str(error)) for spec in (ORIGINAL, *task.methods))
         return Judged(rows, ((),) * len(rows))
-    with shared_searches():
-        made = {spec: edited_by(model, task.record, spec, on_step) for spec in task.methods}
+    made = {spec: edited_by(model, task.record, spec, on_step) for spec in task.methods}
     variants: list[Variant] = [(), *([e] if isinstance(e, Edit) else [] for e in made.values())]
     found = readings(model, questions, variants, turn_tokens=task.turn_tokens)
     if not all(math.isfinite(value) for reading in found[0] for value in reading.nll):

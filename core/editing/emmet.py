@@ -24,6 +24,7 @@ from core.editing.calibrated import calibrated_settings
 from core.editing.hyperparameters import check_number, known_settings, relative_layer
 from core.editing.penalty import Penalty
 from core.editing.rome import GENERAL, PAPER
+from core.editing.search_parts import Asked
 from core.model.edits import Change, Edit, Fact
 from core.model.language_model import LanguageModel
 
@@ -75,6 +76,11 @@ def emmet(
     )
     used.pop("layers")
     return changes, {"layer": layer, "rho": rho} | used, keys
+
+
+def first_search(model: LanguageModel, fact: Fact, settings: dict[str, object]) -> Asked:
+    """`memit`'s, for EMMET's one layer."""
+    return spread.first_search(model, fact, settings | {"layers": (settings["layer"],)})
 
 
 def layer_change(

@@ -12,7 +12,7 @@ Labyrinth and Thread, 2026). Then edits one after the other are the edit of all 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields
 from pathlib import Path
 
 import torch
@@ -22,11 +22,11 @@ from core.editing.calibrated import calibrated_settings
 from core.editing.fallbacks import Attempt, unsaid, ways, weights
 from core.editing.hyperparameters import check_layers, check_number, known_settings, relative_layer
 from core.editing.penalty import Penalty, factors
-from core.editing.rome import GENERAL, PAPER, check_search, check_token
-from core.editing.shift_search import Search, find_shift
+from core.editing.rome import GENERAL, PAPER, check_search, check_token, placed
+from core.editing.search_parts import Asked, Search
+from core.editing.shift_search import find_shift, search_ahead, shared_searches
 from core.editing.subject_edits import (
     Templates,
-    at_last_token,
     balanced,
     bare,
     lead_after,
@@ -127,10 +127,9 @@ def memit(
     here, goals = list(templates), [torch.empty(0)] * len(templates)
     for place, ask in ways(token, adapt):
         left = unsaid(templates, best, ask)
-        for i in left:
-            here[i] = ask(at_last_token(templates[i]) if place == "last" else templates[i])
         asked = Search(**search)
-        asked = replace(asked, kl=0.0) if place == "last" else asked
+        for i in left:
+            here[i], asked = placed(ask(templates[i]), Search(**search), place)
         groups = [here[i] for i in left]
         found = residual_goals(model, groups, layers[-1], asked, edits, on_step)
         for i, goal in zip(left, found, strict=True):
@@ -197,34 +196,46 @@ def residual_goals(
     edits: Sequence[Edit],
     on_step: Callable[[int, int], None],
 ) -> list[Tensor]:
-    """For each fact; steps are counted over all of them."""
-    total = len(templates) * search.steps
-    return [
-        residual_goal(
-            model,
-            group,
-            layer,
-            search,
-            edits,
-            lambda done, _, before=i * search.steps: on_step(before + done, total),
-        )
-        for i, group in enumerate(templates)
-    ]
+    """For each fact the residual stream after `layer` that makes the model say its target:
+    (d_model,). Steps are counted over all of them."""
+    asked = [goal_search(model, group, layer, search, edits) for group in templates]
+    total, goals = len(asked) * search.steps, []
+    with shared_searches():
+        if len(asked) > 1:
+            search_ahead(model, asked, edits=edits, on_step=on_step)
+        for one in asked:
+            found = find_shift(
+                model,
+                one.templates,
+                layer,
+                one.value,
+                search,
+                edits=edits,
+                on_step=on_step if len(asked) == 1 else (lambda *_: on_step(total, total)),
+            )
+            goals.append(one.value + found.shift)
+    return goals
 
 
-def residual_goal(
+def goal_search(
     model: LanguageModel,
     templates: Templates,
     layer: int,
     search: Search,
     edits: Sequence[Edit],
-    on_step: Callable[[int, int], None],
-) -> Tensor:
-    """The residual stream after `layer` that makes the model say the target: (d_model,)."""
+) -> Asked:
     with turn(model, edits, gradients=False):
         value = observe(model, bare(templates), "block", layer)[1][0]
-    found = find_shift(model, templates, layer, value, search, edits=edits, on_step=on_step)
-    return value + found.shift
+    return Asked(templates, layer, value, search)
+
+
+def first_search(model: LanguageModel, fact: Fact, settings: dict[str, object]) -> Asked:
+    """What `memit` searches first with these settings on the unedited model. Raises PromptError for
+    a fact that does not fit."""
+    search = Search(**{field.name: settings[field.name] for field in fields(Search)})
+    templates = templates_of(model, fact, settings["contexts"])
+    templates, search = placed(templates, search, settings["token"])
+    return goal_search(model, templates, max(settings["layers"]), search, ())
 
 
 def state_of(

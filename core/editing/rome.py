@@ -13,7 +13,7 @@ is on the model during the search.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -29,7 +29,8 @@ from core.editing.hyperparameters import (
     relative_layer,
 )
 from core.editing.penalty import factors
-from core.editing.shift_search import Search, find_shift
+from core.editing.search_parts import Asked, Search
+from core.editing.shift_search import find_shift
 from core.editing.subject_edits import (
     Lead,
     Templates,
@@ -189,8 +190,7 @@ def change_for(
     on_step: Callable[[int, int], None],
 ) -> tuple[Change, Tensor, Search]:
     """One way's change, its key (d_mlp,), and the numbers that its search took."""
-    if token == "last":
-        templates, search = at_last_token(templates), replace(search, kl=0.0)
+    templates, search = placed(templates, search, token)
     with turn(model, edits, gradients=False):
         inputs, outputs = observe(model, templates, "ff2", layer)
     value, key = balanced(outputs), balanced(inputs).cpu()
@@ -207,6 +207,26 @@ def change_for(
     )
     change = Change("ff2", layer, u=u[:, None], v=found.shift.cpu()[:, None])
     return change, key, found.search
+
+
+def placed(templates: Templates, search: Search, token: str) -> tuple[Templates, Search]:
+    """Templates whose key is that token's, and their search: the last one has no essence."""
+    if token == "subject":
+        return templates, search
+    return at_last_token(templates), replace(search, kl=0.0)
+
+
+def first_search(model: LanguageModel, fact: Fact, settings: dict[str, object]) -> Asked | None:
+    """What `rome` searches first with these settings on the unedited model; None where no other
+    method can search the same. Raises PromptError for a fact that does not fit."""
+    if settings["in_place"]:
+        return None
+    search = Search(**{field.name: settings[field.name] for field in fields(Search)})
+    templates = templates_of(model, fact, settings["contexts"])
+    templates, search = placed(templates, search, settings["token"])
+    with turn(model, (), gradients=False):
+        outputs = observe(model, templates, "ff2", settings["layer"])[1]
+    return Asked(templates, settings["layer"], balanced(outputs), search)
 
 
 def direction(factor: Tensor, key: Tensor) -> Tensor:

@@ -1,65 +1,73 @@
 """The shift of the residual stream at the subject's last token that makes the model say the target:
-what ROME and MEMIT search for."""
+what ROME and MEMIT search for.
+
+Within `shared_searches` no search is made twice, and several can be made at once beforehand.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-import torch
 from torch import Tensor
 
 from core.editing.hyperparameters import AUTO
-from core.editing.subject_edits import Templates, some_rows
-from core.editing.suffix_pass import Kept, keep, run_on
-from core.model.capture import check_numbers
-from core.model.edited import turn
+from core.editing.lockstep import Passes, lockstep
+from core.editing.search_parts import Asked, Found, Search
+from core.editing.subject_edits import Templates
+from core.editing.suffix_pass import run_on
+from core.errors import ModelError
 from core.model.edits import Edit
-from core.model.forcing import forced_ids, losses_of, smallest_lead, target_states
 from core.model.language_model import LanguageModel
-from core.model.tokens import Target
 
-RATE, CLAMP = 0.1, 2.0  # of the residual stream's norm
-PATIENCE = 10  # steps without a better loss
-CONTEXTS_A_STEP = 4  # more take turns, step by step; the bare prompt is in every step
-Passes = Callable[[LanguageModel, Kept, Sequence[tuple[int, ...]], Tensor], Tensor]
+AT_ONCE = 4  # searches side by side; more would make others wait for a step
 
 
-@dataclass(frozen=True)
-class Search:
-    """How the shift is searched: Adam on NLL + kl KL + decay |shift|^2 / |value|^2."""
+@dataclass
+class Kept:
+    """What one search has found, the norm of its value, and the seconds it took."""
 
-    steps: int
-    lr: float | str
-    kl: float
-    decay: float
-    clamp: float | str  # of the value's norm
-    margin: float | None = None  # stop once the target leads by this much in every context
-    stop_below: float = 0.05
+    found: Found
+    norm: float
+    seconds: float
 
 
-@dataclass(frozen=True)
-class Found:
-    """A shift (d_model,), by how much the target leads with it, and the numbers it took."""
+@dataclass
+class Shared:
+    """Searches that were made in a block; `owed`: seconds of those that were used again."""
 
-    shift: Tensor
-    lead: float
-    search: Search
+    made: dict[tuple, Kept] = field(default_factory=dict)
+    owed: float = 0.0
 
 
-_made: ContextVar[dict[tuple, tuple[Found, float]] | None] = ContextVar("made", default=None)
+_shared: ContextVar[Shared | None] = ContextVar("shared", default=None)
 
 
 @contextmanager
 def shared_searches() -> Iterator[None]:
-    """In the block no search is made twice: what one method has found serves the next."""
-    before = _made.set({})
+    """In the block no search is made twice: what one method has found serves the next. A block
+    within another is a part of it."""
+    if _shared.get() is not None:
+        yield
+        return
+    before = _shared.set(Shared())
     try:
         yield
     finally:
-        _made.reset(before)
+        _shared.reset(before)
+
+
+def owed_seconds() -> float:
+    """What the searches that were used again have taken when they were made, since last asked: an
+    edit costs as much, though it did not wait for them."""
+    shared = _shared.get()
+    if shared is None:
+        return 0.0
+    owed, shared.owed = shared.owed, 0.0
+    return owed
 
 
 def find_shift(
@@ -74,174 +82,63 @@ def find_shift(
     direction: Tensor | None = None,
     passes: Passes = run_on,
 ) -> Found:
-    """The vector that, added after the layer at the subject's last token in every template, makes
-    the model say the target. One turn a step; the norm of `value` (d_model,) is clamp's unit.
-
-    With a `direction` u (d_mlp,) the whole change u shift^T is on the layer's FF2, so that each
-    token gets (x u) shift, x being its input there.
-    """
-
-    def searched() -> Found:
-        return search_anew(
-            model, templates, layer, value, search, edits, on_step, direction, passes
-        )
-
-    shared = _made.get()
+    """The search that `Asked` describes, with these edits on the model. One turn a step."""
+    asked, shared = Asked(templates, layer, value, search, direction), _shared.get()
     if shared is None or direction is not None:
-        return searched()
-    norm = float(value.norm())
-    free = search.clamp == AUTO and search.decay == 0  # then the value's norm does not matter
-    key = (model, templates, layer, search, tuple(edits), None if free else norm)
-    if key not in shared:
-        shared[key] = searched(), norm
-        return shared[key][0]
-    found, its_norm = shared[key]
-    on_step(search.steps, search.steps)
-    return replace(found, search=replace(found.search, clamp=found.search.clamp * its_norm / norm))
+        return lockstep(model, [asked], edits=edits, on_step=on_step, passes=passes)[0]
+    key = key_of(model, asked, edits)
+    if key in shared.made:
+        kept = shared.made[key]
+        shared.owed += kept.seconds
+        on_step(search.steps, search.steps)
+        return scaled(kept, float(value.norm()))
+    start = time.perf_counter()
+    (found,) = lockstep(model, [asked], edits=edits, on_step=on_step, passes=passes)
+    shared.made[key] = Kept(found, float(value.norm()), time.perf_counter() - start)
+    return found
 
 
-def search_anew(
+def search_ahead(
     model: LanguageModel,
-    templates: Templates,
-    layer: int,
-    value: Tensor,
-    search: Search,
+    asked: Sequence[Asked],
+    *,
     edits: Sequence[Edit],
     on_step: Callable[[int, int], None],
-    direction: Tensor | None,
-    passes: Passes,
-) -> Found:
-    """`find_shift`, made anew."""
-    goal, parts = templates.goal, []
-    with turn(model, edits, gradients=False):
-        for part in in_turns(templates):
-            parts.append(part_of(model, part, layer, direction, with_essence=bool(search.kl)))
-    search = resolved(search, parts, value)
-    with torch.inference_mode(False):
-        shift = torch.zeros_like(value).requires_grad_()
-        optimizer = torch.optim.Adam([shift], lr=search.lr)
-    limit, reference, best, since = search.clamp * value.norm(), None, float("inf"), 0
-    seen = [(float("inf"), float("inf"), -float("inf"))] * len(parts)  # NLL, loss, lead
-    for step in range(search.steps):
-        part = parts[step % len(parts)]
-        with turn(model, edits, gradients=True):
-            hidden = passes(model, part.kept, part.rows, part.share * shift.to(part.share.device))
-            logits, essence = logits_of(model, hidden, part, goal, bool(search.kl))
-            loss, lead = losses_of(logits, goal).mean(), float(smallest_lead(logits.detach(), goal))
-            nll = float(loss.detach())
-            if search.kl:
-                essence = essence.log_softmax(-1)
-                reference = essence.detach() if reference is None else reference
-                loss = loss + search.kl * divergence(essence, reference)
-            loss = loss + search.decay * shift.norm() / value.norm().square()
-            check_numbers(loss)
-            seen[step % len(parts)] = (nll, float(loss.detach()), lead)
-            if all(enough(search, *last[1:]) for last in seen) or step == search.steps - 1:
-                break
-            now = sum(last[0] for last in seen) / len(seen)
-            best, since = (now, 0) if now < 0.99 * best else (best, since + 1)
-            if since == PATIENCE:
-                break
-            (shift.grad,) = torch.autograd.grad(loss, shift)
-            optimizer.step()
-        with torch.no_grad():
-            shift.mul_((limit / shift.norm().clamp_min(1e-30)).clamp(max=1))
-        on_step(step + 1, search.steps)
-    return Found(shift.detach(), min(last[2] for last in seen), search)
+) -> None:
+    """Make searches after one layer side by side, for the `find_shift`s that will ask for them.
 
-
-@dataclass(frozen=True)
-class Part:
-    """Templates that take one step together; the essence, if it is asked for, is the last row."""
-
-    rows: tuple[tuple[int, ...], ...]  # the target's tokens included
-    lengths: tuple[int, ...]  # of the prompts, from the first kept token on
-    places: tuple[int, ...]  # of the subject's last token, from the first kept token on
-    kept: Kept
-    share: Tensor  # (row, token, 1), what part of the shift each kept token gets
-
-    @property
-    def essence_at(self) -> int:
-        return self.places[-1]
-
-
-def in_turns(templates: Templates) -> list[Templates]:
-    """The bare prompt with a few contexts each, so that a step is cheap and none is left out."""
-    others = range(1, len(templates.rows))
-    count = max(1, -(-len(others) // CONTEXTS_A_STEP))
-    return [some_rows(templates, (0, *others[i::count])) for i in range(count)]
-
-
-def part_of(
-    model: LanguageModel,
-    templates: Templates,
-    layer: int,
-    direction: Tensor | None,
-    *,
-    with_essence: bool,
-) -> Part:
-    """Run the templates once and keep what the search leaves as it is. Use it inside `turn`."""
-    starts = templates.places
-    rows = tuple(forced_ids(model, row, templates.goal) for row in templates.rows)
-    if with_essence:
-        rows += (templates.essence[: templates.essence_place + 1],)
-        starts += (templates.essence_place,)
-    first = (0,) * len(rows) if direction is not None else starts
-    kept = keep(model, rows, first, layer)
-    lengths = zip(templates.rows, first, strict=False)
-    return Part(
-        rows=rows,
-        lengths=tuple(len(row) - begin for row, begin in lengths),
-        places=tuple(start - begin for start, begin in zip(starts, first, strict=True)),
-        kept=kept,
-        share=shares(kept, direction),
-    )
-
-
-def logits_of(
-    model: LanguageModel, hidden: Tensor, part: Part, goal: Target, with_essence: bool
-) -> tuple[Tensor, Tensor | None]:
-    """At the target's places (row, target token, vocabulary), and the essence's (vocabulary,), by
-    one product: the unembedding is read once."""
-    states = target_states(hidden[: len(part.lengths)], part.lengths, goal)
-    if not with_essence:
-        return model.unembedding(states).float(), None
-    every = torch.cat([states.flatten(0, 1), hidden[-1:, part.essence_at]])
-    logits = model.unembedding(every).float()
-    return logits[:-1].unflatten(0, states.shape[:2]), logits[-1]
-
-
-def enough(search: Search, loss: float, lead: float) -> bool:
-    return loss < search.stop_below or (search.margin is not None and lead > search.margin)
-
-
-def shares(kept: Kept, direction: Tensor | None) -> Tensor:
-    """What part of the shift each kept token gets: (row, token, 1)."""
-    if direction is not None:
-        return (kept.inputs.float() @ direction.to(kept.inputs.device))[..., None]
-    share = torch.zeros(*kept.positions.shape, 1, device=kept.residual.device)
-    share[:, 0] = 1
-    return share
-
-
-def resolved(search: Search, parts: Sequence[Part], value: Tensor) -> Search:
-    """With numbers in place of "auto": a step moves RATE of the residual stream, all CLAMP times.
-
-    The median over the rows: the first token's residual stream is often far longer than others'.
+    Use it inside `shared_searches`. Where one of them fails none is kept: each says so when it is
+    asked for. Searches with a direction are left to themselves. Steps are counted over all.
     """
-    norms = [
-        part.kept.residual[range(len(part.places)), part.places].float().norm(dim=-1)
-        for part in parts
-    ]
-    scale = torch.cat(norms).median().item()
-    lr, clamp = search.lr, search.clamp
-    return replace(
-        search,
-        lr=RATE * scale / len(value) ** 0.5 if lr == AUTO else lr,
-        clamp=CLAMP * scale / value.norm().item() if clamp == AUTO else clamp,
-    )
+    shared = _shared.get()
+    left = {key_of(model, one, edits): one for one in asked if one.direction is None}
+    left = [(key, one) for key, one in left.items() if key not in shared.made]
+    if len(left) < 2:
+        return
+    for first in range(0, len(left), AT_ONCE):
+        some, start = left[first : first + AT_ONCE], time.perf_counter()
+
+        def tell(step: int, steps: int, before: int = first, here: int = len(some)) -> None:
+            on_step(before * steps + step * here, len(left) * steps)
+
+        try:
+            found = lockstep(model, [one for _, one in some], edits=edits, on_step=tell)
+        except ModelError:
+            continue
+        each = (time.perf_counter() - start) / len(some)
+        for (key, one), result in zip(some, found, strict=True):
+            shared.made[key] = Kept(result, float(one.value.norm()), each)
 
 
-def divergence(now: Tensor, before: Tensor) -> Tensor:
-    """KL of what the subject is, from log p: (vocabulary,) -> a scalar."""
-    return (now.exp() * (now - before)).sum()
+def key_of(model: LanguageModel, asked: Asked, edits: Sequence[Edit]) -> tuple:
+    """What a search's result depends on."""
+    search = asked.search
+    free = search.clamp == AUTO and search.decay == 0  # then the value's norm does not matter
+    norm = None if free else float(asked.value.norm())
+    return model, asked.templates, asked.layer, search, tuple(edits), norm
+
+
+def scaled(kept: Kept, norm: float) -> Found:
+    """The same shift, its clamp as a part of another value's norm."""
+    clamp = kept.found.search.clamp * (kept.norm / norm)
+    return replace(kept.found, search=replace(kept.found.search, clamp=clamp))

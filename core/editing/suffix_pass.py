@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 from transformers import DynamicCache
 
 from core.model.capture import BlockCall, block_calls, check_numbers
@@ -117,6 +118,48 @@ def mask_of(hidden: Tensor, tokens: int, dtype: torch.dtype) -> Tensor:
         2,
     )
     return torch.zeros(whole.shape, dtype=dtype).masked_fill(whole, torch.finfo(dtype).min)[:, None]
+
+
+def joined(parts: Sequence[Kept]) -> Kept:
+    """The rows of several together; of the same layer. Their earlier tokens stand on the right, as
+    in each part, their kept ones on the left."""
+    if len(parts) == 1:
+        return parts[0]
+    tokens = max(part.residual.shape[1] for part in parts)
+    widths = [part.mask.shape[-1] - part.mask.shape[-2] for part in parts]
+
+    def longer(states: Sequence[Tensor]) -> Tensor:
+        return torch.cat([pad(s, (0, 0, 0, tokens - s.shape[1])) for s in states])
+
+    def wider(states: Sequence[Tensor]) -> Tensor:  # (row, head, earlier token, d_head)
+        more = [max(widths) - width for width in widths]
+        return torch.cat([pad(s, (0, 0, n, 0)) for s, n in zip(states, more, strict=True)])
+
+    longest = max(parts, key=lambda part: int(part.positions.max()))
+    return Kept(
+        layer=parts[0].layer,
+        starts=tuple(start for part in parts for start in part.starts),
+        inputs=longer([part.inputs for part in parts]),
+        residual=longer([part.residual for part in parts]),
+        earlier={
+            i: tuple(wider([part.earlier[i][which] for part in parts]) for which in (0, 1))
+            for i in parts[0].earlier
+        },
+        calls=longest.calls,
+        positions=torch.cat(
+            [pad(part.positions, (0, tokens - part.positions.shape[1])) for part in parts]
+        ),
+        mask=torch.cat([wider_mask(part.mask, max(widths), tokens) for part in parts]),
+    )
+
+
+def wider_mask(mask: Tensor, width: int, tokens: int) -> Tensor:
+    """(row, 1, token, earlier token + token), for more of both; what is new is hidden."""
+    had = mask.shape[2]
+    own = mask.shape[3] - had
+    whole = mask.new_full((len(mask), 1, tokens, width + tokens), torch.finfo(mask.dtype).min)
+    whole[:, :, :had, width - own : width + had] = mask
+    return whole
 
 
 def run_on(

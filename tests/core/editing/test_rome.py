@@ -5,6 +5,7 @@ import torch
 
 from core import Cancelled, EditError, PromptError, edit
 from core.editing.rome import defaults
+from core.editing.search_parts import Search
 from core.editing.second_moments import (
     RIDGE,
     batches_of_text,
@@ -13,7 +14,7 @@ from core.editing.second_moments import (
     missing_second_moments,
     second_moments,
 )
-from core.editing.shift_search import Search, find_shift
+from core.editing.shift_search import find_shift
 from core.editing.subject_edits import balanced, contexts, observe, templates_of
 from core.gradients.segments import subject_tokens
 from core.model.edited import turn

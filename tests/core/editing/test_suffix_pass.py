@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from core.editing.shift_search import CONTEXTS_A_STEP, Search, find_shift, in_turns
+from core.editing.search_parts import CONTEXTS_A_STEP, Search, in_turns
+from core.editing.shift_search import find_shift
 from core.editing.subject_edits import at_last_token, templates_of
 from core.editing.suffix_pass import keep, run_all, run_on
 from core.model.edited import turn
