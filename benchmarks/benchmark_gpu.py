@@ -75,7 +75,8 @@ SOLVERS = "solve", "cholesky", "cholesky_ex", "solve_triangular", "lu_factor", "
 PARTS = ("second moments", "solving")
 ONCE = "once, before the first record"
 WATCHED = (
-    (judged, "edited_by", "edits, but for the two below"),
+    (judged, "searched_ahead", "searches, side by side"),
+    (judged, "edited_by", "other work of the edits"),
     (judged, "readings", "answers to questions"),
     (judged, "perplexities", "perplexities"),
     (judged, "written", "writing"),

@@ -3,7 +3,8 @@
 For a built-in model records of data/mini_counterfact.json; for another one CounterFact records of
 the given file that MEND's training did not see (scripts.mend_records). It goes on where it was
 ended: what is done lies in --folder. Writes data/benchmark/NAME.zip, and into REPORT.md
-beside it the tables of all of them.
+beside it the tables of all of them. With `--again METHOD ...` it begins with the rows that ship,
+but for those of these methods.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from core import Benchmark, benchmark, load_counterfact, load_model
 from core.benchmarking.export import as_markdown
 from core.benchmarking.published import PUBLISHED
 from core.benchmarking.results import SHIPPED
+from core.benchmarking.store import Store
 from core.cluster.ray_pool import RayPool
 from core.editing.second_moments import cache_folder
 from core.model.catalog import BUILTIN
@@ -65,9 +67,12 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--limit", type=int, default=100)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--again", nargs="+", default=(), help="methods whose rows are made anew")
     parser.add_argument("--workers", type=int, default=1, help="on this machine, through Ray")
     given = parser.parse_args()
     folder = given.folder or cache_folder() / "shipped-benchmarks" / given.name
+    if given.again:
+        begin_with_others(SHIPPED / f"{given.name}.zip", given.again, folder)
     seen = [-1]
 
     def step(done: int, total: int) -> None:
@@ -92,6 +97,15 @@ def main() -> None:
     found.save(SHIPPED / f"{given.name}.zip")
     every = [Benchmark.load(file) for file in sorted(SHIPPED.glob("*.zip"))]
     (SHIPPED / "REPORT.md").write_text(report(every), encoding="utf-8")
+
+
+def begin_with_others(file: Path, again: Sequence[str], folder: Path) -> None:
+    """Put the rows of all other methods into a folder that is not there yet."""
+    if folder.exists():
+        raise SystemExit(f"{folder} is there already. Name another one with --folder.")
+    found = Benchmark.load(file)
+    with Store.begin(folder, found.header, list(found.records)) as store:
+        store.append(found.rows[~found.rows["method"].isin(again)])
 
 
 def report(every: Sequence[Benchmark]) -> str:

@@ -36,7 +36,7 @@ def section(figures: dict) -> str:
         f"Edits {matrices} of layers {layers[0]} to {layers[-1]}; {figures['numbers']:,} numbers "
         f"of rank {made['rank']}, {figures['bytes'] / 1e6:.2f} MB. Trained with seed "
         f"{made['seed']} for {made['steps']:,} steps on {made['facts']:,} facts, "
-        f"{made['seconds']:,.0f} s on a busy two-core machine.",
+        f"{made['seconds']:,.0f} s on two cores with other work.",
     ]
     for kind, gate in figures["gate"].items():
         lines += [
