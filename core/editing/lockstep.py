@@ -19,6 +19,7 @@ from core.model.edited import turn
 from core.model.edits import Edit
 from core.model.forcing import losses_of, smallest_lead, target_states
 from core.model.language_model import LanguageModel
+from core.model.tokens import Target
 
 PATIENCE = 10  # steps without a better loss
 Passes = Callable[[LanguageModel, Kept, Sequence[tuple[int, ...]], Tensor], Tensor]
@@ -65,11 +66,9 @@ class Going:
         return loss < self.search.stop_below or (margin is not None and lead > margin)
 
     def step(self, gradient: Tensor) -> None:
+        """Along the gradient, and back to clamp's limit."""
         self.shift.grad = gradient
         self.optimizer.step()
-
-    def shorten(self) -> None:
-        """To clamp's limit."""
         limit = self.search.clamp * self.unit
         with torch.no_grad():
             self.shift.mul_((limit / self.shift.norm().clamp_min(1e-30)).clamp(max=1))
@@ -87,38 +86,48 @@ def lockstep(
     passes: Passes = run_on,
 ) -> list[Found]:
     """Searches after one layer, with the same steps at most; one turn a step for all."""
-    going = []
-    with turn(model, edits, gradients=False):
-        for one in asked:
-            parts = [part_of(model, group, one) for group in in_turns(one.templates)]
-            going.append(Going(one, parts))
+    going = [begun(model, one, edits) for one in asked]
     together: dict[tuple[int, ...], Batch] = {}
     steps = max(one.search.steps for one in going)
     for step in range(steps):
         here = [one for one in going if not one.ended]
         key = tuple(id(one.part(step)) for one in here)
-        if key not in together:
-            if len(here) < len(going):  # batches of searches that have ended are of no use
-                together = {k: b for k, b in together.items() if len(k) == len(here)}
+        if key not in together:  # batches of searches that have ended are of no use any more
+            together = {k: batch for k, batch in together.items() if len(k) == len(here)}
             together[key] = Batch([one.part(step) for one in here])
-        batch = together[key]
-        with turn(model, edits, gradients=True):
-            hidden = passes(model, batch.kept, batch.rows, batch.added([one.shift for one in here]))
-            results = batch.logits(model, hidden, [one.goal for one in here])
-            losses = [one.loss(step, *pair) for one, pair in zip(here, results, strict=True)]
-            left = [i for i, one in enumerate(here) if not one.ended]
-            if left:
-                gradients = torch.autograd.grad(
-                    sum(losses[i] for i in left), [here[i].shift for i in left]
-                )
-                for i, gradient in zip(left, gradients, strict=True):
-                    here[i].step(gradient)
-        if not left:
+        if not one_step(model, together[key], here, step, edits, passes):
             break
-        for i in left:
-            here[i].shorten()
         on_step(step + 1, steps)
     return [one.found() for one in going]
+
+
+def begun(model: LanguageModel, asked: Asked, edits: Sequence[Edit]) -> Going:
+    with turn(model, edits, gradients=False):
+        return Going(asked, [part_of(model, some, asked) for some in in_turns(asked.templates)])
+
+
+def one_step(
+    model: LanguageModel,
+    batch: Batch,
+    here: Sequence[Going],
+    step: int,
+    edits: Sequence[Edit],
+    passes: Passes,
+) -> bool:
+    """Whether any of the searches goes on; those that do have made a step."""
+    with turn(model, edits, gradients=True):
+        added = batch.added([one.shift for one in here])
+        hidden = passes(model, batch.kept, batch.rows, added)
+        results = batch.logits(model, hidden, [one.goal for one in here])
+        losses = [one.loss(step, *pair) for one, pair in zip(here, results, strict=True)]
+        left = [(one, loss) for one, loss in zip(here, losses, strict=True) if not one.ended]
+        if not left:
+            return False
+        shifts = [one.shift for one, _ in left]
+        gradients = torch.autograd.grad(sum(loss for _, loss in left), shifts)
+        for (one, _), gradient in zip(left, gradients, strict=True):
+            one.step(gradient)
+    return True
 
 
 class Batch:
@@ -140,24 +149,22 @@ class Batch:
         return self.share * own[:, None]
 
     def logits(
-        self, model: LanguageModel, hidden: Tensor, goals: Sequence
+        self, model: LanguageModel, hidden: Tensor, goals: Sequence[Target]
     ) -> list[tuple[Tensor, Tensor | None]]:
         """Each search's at its target's places (row, target token, vocabulary) and its essence's
         (vocabulary,), by one product: the unembedding is read once."""
         states, shapes = [], []
-        for part, goal, own in zip(
-            self.parts, goals, hidden.split([len(part.rows) for part in self.parts]), strict=True
-        ):
-            asked = target_states(own[: len(part.lengths)], part.lengths, goal)
-            has_essence = len(part.rows) > len(part.lengths)
-            states += [asked.flatten(0, 1), *([own[-1:, part.essence_at]] if has_essence else [])]
-            shapes.append((asked.shape[:2], has_essence))
-        every = iter(
-            model.unembedding(torch.cat(states)).float().split([len(part) for part in states])
-        )
+        own = hidden.split([len(part.rows) for part in self.parts])
+        for part, goal, rows in zip(self.parts, goals, own, strict=True):
+            asked = target_states(rows[: len(part.lengths)], part.lengths, goal)
+            essence = [rows[-1:, part.essence_at]] if len(rows) > len(part.lengths) else []
+            states += [asked.flatten(0, 1), *essence]
+            shapes.append((asked.shape[:2], bool(essence)))
+        logits = model.unembedding(torch.cat(states)).float()
+        parts = iter(logits.split([len(some) for some in states]))
         return [
-            (next(every).unflatten(0, shape), next(every)[0] if has_essence else None)
-            for shape, has_essence in shapes
+            (next(parts).unflatten(0, shape), next(parts)[0] if essence else None)
+            for shape, essence in shapes
         ]
 
 
