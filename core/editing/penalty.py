@@ -17,7 +17,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from core.editing.second_moments import OnStep, second_moments, source_name
+from core.editing.second_moments import OnStep, cache_file, second_moments, source_name
+from core.errors import EditError
 from core.model.language_model import LanguageModel
 from core.model.memory import available_memory
 
@@ -58,7 +59,7 @@ def factors(
     """The lower Cholesky factor of each layer's C, (d_mlp, d_mlp) float64 on the CPU.
 
     From memory where it is there, else from `second_moments`, which reports its steps and raises
-    what it raises.
+    what it raises. Raises EditError for a C that cannot be inverted.
     """
     source = source_name(model, text_file)
     with _guard:
@@ -66,7 +67,13 @@ def factors(
         found = {layer: own[layer, source] for layer in layers if (layer, source) in own}
     if missing := [layer for layer in layers if layer not in found]:
         moments = second_moments(model, missing, text_file=text_file, on_step=on_step)
-        found |= {layer: factor_of(moments.pop(layer), model.device) for layer in missing}
+        for layer in missing:
+            found[layer] = factor_of(moments.pop(layer), model.device)
+            if found[layer] is None:
+                raise EditError(
+                    f"What was computed of layer {layer} for ROME and MEMIT cannot be used. Delete "
+                    f"{cache_file(model, layer, source)} and try again, or choose another layer."
+                )
     with _guard:
         for layer in layers:
             own[layer, source] = found[layer]
@@ -85,8 +92,10 @@ def bytes_of(model: LanguageModel) -> int:
     return sum(parameter.nbytes for parameter in model.network.parameters())
 
 
-def factor_of(moment: Tensor, device: torch.device) -> Tensor:
-    """Computed on a card that has room for it, and knows float64."""
+def factor_of(moment: Tensor, device: torch.device) -> Tensor | None:
+    """Computed on a card that has room for it, and knows float64; None of a matrix that has none,
+    as a layer whose keys are all zero gives it, or a damaged file."""
     if device.type == "cuda" and moment.nbytes < OF_CARD * torch.cuda.mem_get_info(device)[0]:
-        return torch.linalg.cholesky(moment.to(device)).cpu()
-    return torch.linalg.cholesky(moment)
+        moment = moment.to(device)
+    factor, failed = torch.linalg.cholesky_ex(moment)
+    return None if failed else factor.cpu()

@@ -5,7 +5,7 @@ import gc
 import pytest
 import torch
 
-from core import edit
+from core import EditError, edit
 from core.editing import penalty as module
 from core.editing.penalty import factors, forget_some
 from core.editing.second_moments import second_moments
@@ -72,6 +72,17 @@ def test_what_the_machine_needs_is_given_back(model, monkeypatch, free):
     monkeypatch.setattr(module, "available_memory", lambda: free)
     forget_some(own, 10**12)
     assert len(own) == (free > 0)
+
+
+@pytest.mark.parametrize("damage", ["zero", "indefinite"])
+def test_what_cannot_be_inverted_is_said(model, monkeypatch, damage):
+    moment = torch.zeros(model.d_mlp, model.d_mlp, dtype=torch.float64)
+    if damage == "indefinite":
+        moment += torch.diag(torch.linspace(-1, 1, model.d_mlp, dtype=torch.float64))
+    monkeypatch.setattr(module, "second_moments", lambda *_, **__: {1: moment})
+    with pytest.raises(EditError, match=r"layer 1 .*Delete .*moments-.*-1-.* and try again"):
+        factors(model, [1])
+    assert not module._kept[model]
 
 
 def test_they_go_with_their_model():
