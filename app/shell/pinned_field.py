@@ -18,7 +18,8 @@ def pinned_field() -> str:
         help="The model of this workshop.",
     )
     if name in CARDS:
-        st.query_params["model"] = name
+        if st.query_params.get("model") != name:
+            st.query_params["model"] = name
     else:
         st.query_params.pop("model", None)
     return name

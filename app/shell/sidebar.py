@@ -48,6 +48,7 @@ from app.shell.state import (
     use_proposed_subject,
 )
 from app.words import code_span, plain, visible
+from app.work.address import write_fields
 from app.work.job import Job
 from app.work.panel import draw_bar, follow
 from app.work.sessions import collect, session_jobs
@@ -85,6 +86,7 @@ def sidebar(page: str) -> None:
             help="The word that you want the model to say. It need not be true.",
         )
         below_target = st.container()
+        write_fields((PROMPT, SUBJECT, TARGET))
         collect()
         st.session_state["ledger_model"] = model
         look_at(short_name(chosen_model()), model and model.lock)
@@ -179,7 +181,8 @@ def picker() -> str:
             help="A GPT-2- or Llama-architecture model: safetensors weights, or a .gguf file.",
         )
     found_field()
-    st.query_params["model"] = chosen_model()
+    if st.query_params.get("model") != chosen_model():
+        st.query_params["model"] = chosen_model()
     return chosen_model()
 
 

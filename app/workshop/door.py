@@ -8,6 +8,7 @@ import streamlit as st
 
 from app.settings import LOGIN
 from app.words import plain
+from app.work.address import write_fields
 from app.workshop import gate
 from app.workshop.codes import LONGEST
 from app.workshop.login import sign_in_buttons, signed_in
@@ -58,6 +59,7 @@ def keep(typed: Mapping[str, str]) -> None:
         st.markdown("What you typed stays here, and in this page's address:")
     for key, label in found.items():
         st.text_input(label, key=key, bind="query-params")
+    write_fields(found)
 
 
 def try_code() -> None:

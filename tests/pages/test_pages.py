@@ -275,6 +275,18 @@ def test_inputs_survive_a_change_of_page():
         assert not at.exception
 
 
+def test_what_is_typed_stands_in_the_address_though_the_run_came_with_the_old_one():
+    """As the browser may send it: a field's new text with the address from before."""
+    at = open_page("across_layers", prompt="Obama grew up in", target="Paris", subject="Obama")
+    written = {"prompt": "Lionel Messi plays for", "subject": "Lionel Messi", "target": "Rome <b>"}
+    for key, text in written.items():
+        at.text_input(key=key).set_value(text).run()
+    for key, text in written.items():
+        assert at.text_input(key=key).value == text
+        assert at.query_params[key] in (text, [text])
+    assert at.query_params["model"] in ("tiny-gpt2", ["tiny-gpt2"])
+
+
 def test_a_first_visit_opens_on_a_picture():
     at = AppTest.from_file("../../app/main.py", default_timeout=60).run()
     assert not at.exception

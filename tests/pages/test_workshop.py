@@ -134,6 +134,8 @@ def test_a_workshop_that_is_over_says_so_and_what_was_typed_stays(workshop):
     assert "The workshop “Lens” is over" in texts(at)
     assert at.text_input(key="prompt").value == "Jack Dorsey founded"
     assert at.text_input(key="target").value == "IBM"
+    assert url(at, "prompt") == "Jack Dorsey founded"
+    assert url(at, "target") == "IBM"
 
 
 def test_time_is_the_gates_own(workshop, monkeypatch):
