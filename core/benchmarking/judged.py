@@ -102,19 +102,18 @@ def searched_ahead(
     cannot edit is left out: its own turn says why."""
     for spec in dict.fromkeys(spec for task in tasks for spec in task.methods):
         method, given = parse_spec(spec)
-        first_search, asked = METHODS[method].first_search, []
+        first_search = METHODS[method].first_search
         if first_search is None or len(tasks) < 2:
             continue
-        for task in tasks:
-            record = task.record
+        settings, asked = settings_of(method, model, given), []
+        for record in (task.record for task in tasks):
             fact = Fact(record.prompt, record.subject, record.target_new)
             try:
-                settings = settings_of(method, model, given)
                 asked.append(first_search(model, fact, settings))
             except (EditError, PromptError, ModelError):
                 continue
-        asked = [one for one in asked if one is not None]
-        search_ahead(model, asked, edits=(), on_step=on_step or (lambda done, total: None))
+        found = [one for one in asked if one is not None]
+        search_ahead(model, found, edits=(), on_step=on_step or (lambda done, total: None))
 
 
 def opened_task(

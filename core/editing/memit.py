@@ -230,8 +230,11 @@ def goal_search(
 
 
 def first_search(model: LanguageModel, fact: Fact, settings: dict[str, object]) -> Asked:
-    """What `memit` searches first with these settings on the unedited model. Raises PromptError for
-    a fact that does not fit."""
+    """What `memit` searches first with these settings on the unedited model. Raises what `memit`
+    raises for a fact or settings that do not fit."""
+    check_layers(model, settings["layers"])
+    check_search(settings, settings["contexts"])
+    check_token(settings["token"])
     search = Search(**{field.name: settings[field.name] for field in fields(Search)})
     templates = templates_of(model, fact, settings["contexts"])
     templates, search = placed(templates, search, settings["token"])

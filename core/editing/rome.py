@@ -218,9 +218,12 @@ def placed(templates: Templates, search: Search, token: str) -> tuple[Templates,
 
 def first_search(model: LanguageModel, fact: Fact, settings: dict[str, object]) -> Asked | None:
     """What `rome` searches first with these settings on the unedited model; None where no other
-    method can search the same. Raises PromptError for a fact that does not fit."""
+    method can search the same. Raises what `rome` raises for a fact or settings that do not fit."""
     if settings["in_place"]:
         return None
+    check_layers(model, [settings["layer"]])
+    check_search(settings, settings["contexts"])
+    check_token(settings["token"])
     search = Search(**{field.name: settings[field.name] for field in fields(Search)})
     templates = templates_of(model, fact, settings["contexts"])
     templates, search = placed(templates, search, settings["token"])

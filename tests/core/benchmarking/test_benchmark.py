@@ -222,3 +222,22 @@ def test_specs():
 def test_the_text_of_the_perplexity_is_in_the_header(found):
     assert len(found.header.perplexity_text) == 64
     assert TEXT.exists()
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        ("rome:layer=99", "Layer 99"),
+        ("memit:layers=1+99", "Layer 99"),
+        ("emmet:layer=99", "Layer 99"),
+        ("rome:steps=1000", "steps is 1000"),
+        ("memit:contexts=-1", "contexts is -1"),
+        ("rome:token=first", "token is 'first'"),
+    ],
+)
+def test_settings_that_do_not_fit_are_said_by_each_record(records, spec, problem):
+    """Several records, whose searches would be made side by side."""
+    model = random_model("gpt2")
+    tasks = [Task(i, records[i], (spec,), 0, False) for i in range(2)]
+    for judged in judge(model, tasks):
+        assert problem in judged.rows[1]["problem"]
